@@ -1,0 +1,109 @@
+#!/usr/bin/python
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: supervisor_programs
+short_description: Bring a group of supervisor to what its configuration says
+version_added: 0.1.0
+author: The dagobah.galaxy developers (@dagobah)
+description:
+  - Takes up the new configuration of a group, starts what does not run, and restarts what is older than the files it is started with.
+  - The state of the processes decides, not what an earlier task changed. A run that was cut off is finished by the next one.
+  - Other groups are left alone, also when their configuration changed.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what would be done without doing it.
+    support: full
+  diff_mode:
+    description: Returns details on what was changed in diff mode.
+    support: none
+options:
+  group:
+    description: Name of the group.
+    type: str
+    required: true
+  programs:
+    description: The processes of the group, in the order in which they are restarted, one after the other.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      names:
+        description: Names of processes within the group.
+        type: list
+        elements: str
+        required: true
+      inputs:
+        description:
+          - Files and directories that these processes are started with. One is restarted if one of them changed after it was started.
+          - A link counts itself, not what it leads to.
+        type: list
+        elements: path
+        default: []
+  socket:
+    description: Unix socket of supervisor.
+    type: path
+    default: /var/run/supervisor.sock
+"""
+
+EXAMPLES = r"""
+- name: Run Galaxy as configured
+  dagobah.galaxy.supervisor_programs:
+    group: gx
+    programs:
+      - names: [galaxy]
+        inputs: [/srv/galaxy/venv, /srv/galaxy/config/galaxy.ini, /srv/galaxy/server/lib]
+      - names: [handler0, handler1]
+        inputs: [/srv/galaxy/venv, /srv/galaxy/config/galaxy.ini]
+"""
+
+RETURN = r"""
+actions:
+  description: What was done and why, one line each.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - "restart gx:galaxy: /srv/galaxy/config/galaxy.ini is newer than the process"
+"""
+
+import xmlrpc.client
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import Outcome, Program, converge
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_rpc import connect
+
+
+def main() -> None:
+    program_options = {
+        "names": {"type": "list", "elements": "str", "required": True},
+        "inputs": {"type": "list", "elements": "path", "default": []},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "group": {"type": "str", "required": True},
+            "programs": {"type": "list", "elements": "dict", "required": True, "options": program_options},
+            "socket": {"type": "path", "default": "/var/run/supervisor.sock"},
+        },
+        supports_check_mode=True,
+    )
+    group, socket = module.params["group"], module.params["socket"]
+    programs = [Program(name, tuple(item["inputs"])) for item in module.params["programs"] for name in item["names"]]
+    try:
+        outcome = converge(connect(socket), group, programs, module.check_mode)
+    except OSError as error:
+        if not module.check_mode:
+            module.fail_json(msg=f"supervisor does not answer at {socket} ({error}). Is it running?")
+        outcome = Outcome([f"start {group}:*: supervisor does not run yet"])
+    except xmlrpc.client.Fault as error:
+        module.fail_json(msg=f"supervisor refuses: {error.faultString}. Its configuration: /etc/supervisor/conf.d")
+    module.exit_json(changed=outcome.changed, actions=outcome.actions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell the state of Galaxy's database, and bring it to the state that a release needs.
+
+Run by the Python of the release, as Galaxy's user. Prints one JSON object::
+
+    {"state": "empty" | "outdated" | "current" | "unknown", "revisions": [...], "heads": [...]}
+
+``empty``: no tables of Galaxy. ``outdated``: an older (or partial) schema that can be migrated.
+``unknown``: revisions that this release does not know, so a newer Galaxy has been here.
+
+Two Galaxy processes that find an empty database at the same time both create it, and leave it broken.
+So it is prepared here, in this one process, before any of them starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import importlib.util
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+REVISION = re.compile(r"^revision(?::.*?)? = \"(\w+)\"", re.MULTILINE)
+# One parent, or a tuple of them where two lines of development were merged.
+DOWN_REVISION = re.compile(r"^down_revision(?::.*?)? = (.+)$", re.MULTILINE)
+
+# PostgreSQL's advisory lock that lets one process at a time prepare the database.
+LOCK_KEY = 0x64616762
+
+
+def read_options(config_file: str) -> dict[str, str]:
+    """Return the options of ``[app:main]``."""
+    here = os.path.dirname(os.path.abspath(config_file))
+    parser = configparser.ConfigParser(defaults={"here": here, "__file__": config_file})
+    with open(config_file, encoding="utf-8") as stream:
+        parser.read_file(stream)
+    return dict(parser.items("app:main"))
+
+
+def known_revisions(versions_dir: Path) -> tuple[set[str], set[str]]:
+    """Return the heads and all revisions of the migration scripts in a directory.
+
+    The scripts are read as text: importing them takes seconds, for they import Galaxy.
+    """
+    revisions: set[str] = set()
+    parents: set[str] = set()
+    for script in versions_dir.glob("*.py"):
+        text = script.read_text(encoding="utf-8")
+        revisions.update(REVISION.findall(text))
+        for line in DOWN_REVISION.findall(text):
+            parents.update(re.findall(r"\"(\w+)\"", line))
+    return revisions - parents, revisions
+
+
+def migrations_dir() -> Path:
+    """Return the directory of the release's migration scripts, without importing Galaxy's model."""
+    spec = importlib.util.find_spec("galaxy")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("This Python has no Galaxy.")
+    return Path(list(spec.submodule_search_locations)[0], "model", "migrations", "alembic")
+
+
+def judge(found: set[str], has_tables: bool, heads: set[str], known: set[str]) -> str:
+    """Return the state of a database from its revisions and those of the release."""
+    if found - known:
+        return "unknown"
+    if heads <= found:
+        return "current"
+    return "outdated" if has_tables else "empty"
+
+
+def database_state(urls: list[str]) -> dict[str, object]:
+    """Look at the databases, changing nothing."""
+    import sqlalchemy
+
+    heads: set[str] = set()
+    known: set[str] = set()
+    for branch in ("versions_gxy", "versions_tsi"):
+        branch_heads, branch_known = known_revisions(migrations_dir() / branch)
+        heads |= branch_heads
+        known |= branch_known
+    found: set[str] = set()
+    has_tables = False
+    for url in urls:
+        engine = sqlalchemy.create_engine(url)
+        try:
+            with engine.connect() as connection:
+                tables = sqlalchemy.inspect(connection).get_table_names()
+                has_tables = has_tables or "galaxy_user" in tables or "migrate_version" in tables
+                if "alembic_version" in tables:
+                    rows = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version"))
+                    found.update(str(row[0]) for row in rows)
+        finally:
+            engine.dispose()
+    return {"state": judge(found, has_tables, heads, known), "revisions": sorted(found), "heads": sorted(heads)}
+
+
+def prepare(options: dict[str, str], url: str, install_url: str | None) -> None:
+    """Create the schema, or migrate it, with Galaxy's own code; one process at a time."""
+    import sqlalchemy
+    from galaxy.model.migrations import DatabaseConfig, verify_databases_via_script
+
+    lock = sqlalchemy.create_engine(url)
+    with lock.connect() as connection:
+        if lock.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({LOCK_KEY})"))
+        template, encoding = options.get("database_template"), options.get("database_encoding")
+        galaxy = DatabaseConfig(url, template, encoding)
+        toolshed = DatabaseConfig(install_url or url, template, encoding)
+        verify_databases_via_script(galaxy, toolshed, is_auto_migrate=True)
+    lock.dispose()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="State of Galaxy's database.")
+    parser.add_argument("config_file", help="galaxy.ini")
+    parser.add_argument("--prepare", action="store_true", help="create or migrate the schema if it is not current")
+    arguments = parser.parse_args()
+    options = read_options(arguments.config_file)
+    url, install_url = options["database_connection"], options.get("install_database_connection")
+    urls = [url] + ([install_url] if install_url else [])
+    before = database_state(urls)
+    report = dict(before, changed=False)
+    if arguments.prepare and before["state"] in ("empty", "outdated"):
+        prepare(options, url, install_url)
+        report = dict(database_state(urls), changed=True, before=before["state"])
+    print(json.dumps(report))
+    return 0 if report["state"] != "unknown" else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "roles" / "galaxy" / "files" / "galaxy_database.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("galaxy_database", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_heads_are_the_revisions_that_no_other_builds_upon(script: ModuleType, tmp_path: Path) -> None:
+    revisions = {
+        "a": "None",
+        "b": '"a"',
+        "c": '"a"',
+        "d": '("b", "c")',  # Two lines of development, merged.
+    }
+    for name, parents in revisions.items():
+        text = f'"""A migration."""\n\nrevision = "{name}"\ndown_revision = {parents}\n'
+        (tmp_path / f"{name}_x.py").write_text(text, encoding="utf-8")
+    assert script.known_revisions(tmp_path) == ({"d"}, {"a", "b", "c", "d"})
+
+
+@pytest.mark.parametrize(
+    ("found", "has_tables", "state"),
+    [
+        (set(), False, "empty"),
+        (set(), True, "outdated"),  # A database from before Alembic, or an interrupted first start.
+        ({"a"}, True, "outdated"),
+        ({"d"}, True, "outdated"),  # The tool shed's branch is missing.
+        ({"d", "t"}, True, "current"),
+        ({"e"}, True, "unknown"),  # A newer Galaxy has been here.
+        ({"d", "t", "e"}, True, "unknown"),
+    ],
+)
+def test_state(script: ModuleType, found: set[str], has_tables: bool, state: str) -> None:
+    assert script.judge(found, has_tables, heads={"d", "t"}, known={"a", "b", "c", "d", "t"}) == state
+
+
+def test_options_are_read_as_galaxy_reads_them(script: ModuleType, tmp_path: Path) -> None:
+    config = tmp_path / "galaxy.ini"
+    config.write_text("[uwsgi]\nprocesses = 2\n[app:main]\nbrand = 100%%\nwhere = %(here)s/x\n", encoding="utf-8")
+    options = script.read_options(str(config))
+    assert options["brand"] == "100%"
+    assert options["where"] == f"{tmp_path}/x"
