@@ -99,6 +99,9 @@ class Supervisor:
         return result
 
 
+_STATES = {"STOPPED": "stopped on request", "EXITED": "ended by itself", "FATAL": "given up after it ended too often"}
+
+
 def describe_program(name: str, info: Mapping[str, Any] | None, known: Iterable[str] = ()) -> str:
     """Say in one line how a program is."""
     if info is None:
@@ -111,8 +114,8 @@ def describe_program(name: str, info: Mapping[str, Any] | None, known: Iterable[
         text += ", %s" % info["spawnerr"]
     if info.get("exitstatus"):
         text += ", exit status %s" % info["exitstatus"]
-    if info.get("stop") and state != "STARTING":
-        text += ", stopped %d s ago" % max(0, info["now"] - info["stop"])
+    if info.get("stop") and state in _STATES:
+        text += ", %s %d s ago" % (_STATES[state], max(0, info["now"] - info["stop"]))
     return text
 
 
@@ -241,15 +244,19 @@ def check_uwsgi(
     release: str | None,
     start_timeout: float,
     watch: Callable[[], None] | None = None,
+    stats_address: str | None = None,
     grace: float = 10.0,
+    patience: float = 30.0,
 ) -> dict[str, Any]:
     """Wait until Galaxy answers through uWSGI, as the release that is expected.
 
     uWSGI binds its socket before it loads Galaxy, so a connection is taken at once and answered after a minute or
-    more: one patient request, and not many hasty ones that would pile up in its queue.
+    more: few patient requests, and not many hasty ones that would pile up in its queue.
 
     :param watch: called while waiting; raises Broken if waiting is in vain
+    :param stats_address: asked for the state of the workers if there is no answer
     :param grace: how long a wrong answer is given to become right
+    :param patience: how long to wait for one answer before asking anew: one worker may hang and another not
     """
     began = time.monotonic()
     wrong_since: float | None = None
@@ -257,8 +264,8 @@ def check_uwsgi(
         left = start_timeout - (time.monotonic() - began)
         look_at = ""
         try:
-            response = uwsgi_protocol.request(address, path, host, max(left, 1.0), tick=watch)
-            seen = "status %d, %s" % (response.status, show_body(response.body))
+            response = uwsgi_protocol.request(address, path, host, max(min(left, patience), 1.0), tick=watch)
+            seen = "status %d, %s; %s" % (response.status, show_body(response.body), port_holder(address))
             if response.status == 200:
                 version = parse_version(response.body)
                 if version is not None and (release is None or version == release):
@@ -272,7 +279,7 @@ def check_uwsgi(
         except (ConnectionRefusedError, FileNotFoundError) as error:
             seen, look_at = "%s; %s" % (_error(error), port_holder(address)), "the uWSGI log; option socket of uWSGI"
         except TimeoutError as error:
-            seen = "%s, though the connection is taken (%s)" % (_error(error), port_holder(address))
+            seen = "no answer, though the connection is taken; %s" % port_holder(address)
             look_at = "the uWSGI log: whether Galaxy still loads, or all threads are busy"
         except uwsgi_protocol.ProtocolError as error:
             seen = "%s; %s" % (_error(error), port_holder(address))
@@ -285,8 +292,9 @@ def check_uwsgi(
             raise Broken(
                 "Galaxy%s to answer %s with 200 in the uWSGI protocol on %s" % (" " + release if release else "", path, address),
                 seen,
-                look_at or "the uWSGI log: the traceback below the request's line",
+                look_at or "the uWSGI log: the traceback of the request",
                 waited,
+                _worker_states(stats_address),
             )
         if watch:
             watch()
@@ -399,6 +407,16 @@ def _workers(read_stats: Callable[[str], Mapping[str, Any]], address: str) -> di
             "uWSGI's statistics on %s" % address, _error(error), "option stats of uWSGI, and whether uWSGI was restarted since it was set"
         ) from error
     return {int(worker["id"]): dict(worker) for worker in stats["workers"] if worker.get("pid")}
+
+
+def _worker_states(address: str | None) -> list[str]:
+    """Describe the workers, if their statistics can be read at all."""
+    if address is None:
+        return []
+    try:
+        return [describe_worker(worker) for worker in _workers(uwsgi_protocol.read_stats, address).values()]
+    except Broken as broken:
+        return ["uWSGI's statistics on %s: %s" % (address, broken.seen)]
 
 
 def _outcome(held: uwsgi_protocol.HeldRequest, timeout: float) -> str | None:
@@ -705,9 +723,9 @@ def collect_logs(
     limit: int,
 ) -> dict[str, list[str]]:
     """Return the telling lines of the logs that belong to a link, of the suspects' own logs first."""
-    names = LOGS_OF_LINK[link]
-    if link == "job" and broken.facts.get("stage") == "database":
-        names = ("postgresql",) + names
+    names: tuple[str, ...] = LOGS_OF_LINK[link]
+    if broken.facts.get("stage") in ("configuration", "canary", "interrupted"):
+        names = ()  # the canary has not come as far as to ask anybody who writes a log
     paths = list(broken.log_files)
     for name in names:
         paths += logs.get(name) or []

@@ -50,6 +50,12 @@ _NOISE = re.compile(
     r"\b(?:exited: \S+ \(exit status 0; expected\)|spawned: |spawned uWSGI|Respawned uWSGI|gateway \"|errors?[=:] ?0)"
     r"|\b(?:DEBUG|INFO)\b"
 )
+# What a healthy Galaxy logs at every start, and what was answered well: neither explains anything.
+_HARMLESS = re.compile(
+    r"[Ii]nvolucro|galaxy\.datatypes\.display_applications|galaxy\.tool_util\.deps"
+    r"|=> generated \d+ bytes in \d+ msecs \(HTTP/[\d.]+ [1-4]\d\d\)"
+)
+_FAILED_REQUEST = re.compile(r"=> generated \d+ bytes in \d+ msecs \(HTTP/[\d.]+ 5\d\d\)")
 _TRACEBACK = "Traceback (most recent call last):"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 _VARIABLE = re.compile(r"\d+|0x[0-9a-f]+", re.I)
@@ -133,15 +139,16 @@ def blocks(lines: Sequence[str]) -> list[list[str]]:
             end = _end_of_traceback(lines, index)
             block = list(lines[index:end])
             # What was being done when it happened is often said in the line before ("... Failed to ...").
-            if index and lines[index - 1].strip() and (not result or result[-1][-1] != lines[index - 1]):
-                if not lines[index - 1].startswith(" "):
-                    block.insert(0, lines[index - 1])
-            elif index and result and result[-1] == [lines[index - 1]]:
-                block = result.pop() + block
-            result.append(_shorten(block))
+            before = lines[index - 1] if index else ""
+            if result and result[-1] == [before]:
+                result.pop()
+            if before.strip() and not before.startswith((" ", "\t")):
+                block.insert(0, before)
+            if not _HARMLESS.search(before) and not _HARMLESS.search(block[-1]):
+                result.append(_shorten(block))
             index = end
             continue
-        if line.strip() and _INTERESTING.search(line) and not _NOISE.search(line):
+        if _FAILED_REQUEST.search(line) or (_INTERESTING.search(line) and not _NOISE.search(line) and not _HARMLESS.search(line)):
             result.append([line])
         index += 1
     return result
@@ -177,18 +184,21 @@ def excerpt(path: str, start: int = 0, limit: int = 25, secrets: Iterable[str] =
     :param limit: at most so many lines
     """
     try:
-        lines = choose(tail(path, start), limit) if start else []
+        recent = tail(path, start)
+        lines, note = choose(recent, limit), ""
+        if not lines and start:
+            lines, note = choose(tail(path), min(limit, TRACEBACK_LINES)), "(nothing telling since this proof began; before it:)"
         if not lines:
-            whole = tail(path)
-            lines = choose(whole, limit) or whole[-min(limit, 8) :]
+            lines = [line for line in tail(path) if not _HARMLESS.search(line)][-min(limit, 3) :]
+            note = "(nothing telling; its last lines:)" if lines else "(nothing telling)"
     except FileNotFoundError:
         return ["(there is no such file)"]
     except OSError as error:
         return ["(cannot be read: %s)" % (error.strerror or error)]
-    if not lines:
+    if not lines and not note:
         return ["(empty)"]
     secrets = list(secrets)
-    return [_cut(mask(line.rstrip(), secrets), width) for line in lines]
+    return ([note] if note else []) + [_cut(mask(line.rstrip(), secrets), width) for line in lines]
 
 
 def _cut(line: str, width: int) -> str:

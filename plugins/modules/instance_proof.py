@@ -496,7 +496,7 @@ class Chain:
             def watch() -> None:
                 proof.check_still_running(supervisor, watched)
 
-        facts = proof.check_uwsgi(wanted["socket"], path, self.host, self.galaxy.get("release"), wanted["start_timeout"], watch)
+        facts = proof.check_uwsgi(wanted["socket"], path, self.host, self.galaxy.get("release"), wanted["start_timeout"], watch, wanted["stats"])
         if wanted["stats"]:
             facts.update(
                 proof.check_workers(wanted["socket"], wanted["stats"], path, self.host, wanted["processes"], wanted["worker_timeout"])

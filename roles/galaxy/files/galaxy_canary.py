@@ -88,7 +88,7 @@ def read_config(path: str) -> dict[str, Any]:
 
     if not os.access(path, os.R_OK):
         raise Broken(
-            "database",
+            "configuration",
             "to read Galaxy's configuration %s as user %s" % (path, _user_name()),
             "it is missing or may not be read",
             "owner, group and mode of the file and of the directories above it",
@@ -97,7 +97,7 @@ def read_config(path: str) -> dict[str, Any]:
         return dict(load_app_properties(config_file=path))
     except Exception as error:
         raise Broken(
-            "database",
+            "configuration",
             "Galaxy to read its configuration %s" % path,
             "%s: %s" % (type(error).__name__, _one_line(error)),
             "the line that the message names",
@@ -114,8 +114,12 @@ def database_url(config: dict[str, Any]) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Return the URL without its password."""
-    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:********@", url)
+    """Return the URL without its password, nor one given among its parameters."""
+    try:
+        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return url.partition(":")[0] + "://..."
+    return re.sub(r"([?&]\w*password=)[^&]*", r"\1***", shown)
 
 
 def connect(url: str) -> sa.engine.Engine:

@@ -1,4 +1,4 @@
-# Copyright (c) 2026, The dagobah.galaxy developers
+# Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """galaxy.ini: merging sections, and rendering them for Galaxy, PasteDeploy and uWSGI."""
