@@ -61,7 +61,6 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils import paste_deploy
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 

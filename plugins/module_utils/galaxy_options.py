@@ -37,7 +37,14 @@ DEFAULT_SECRETS = frozenset(
         "xxx",
     }
 )
-SECRET_OPTIONS = ("id_secret", "bootstrap_admin_api_key", "master_api_key", "remote_user_secret", "tool_secret", "vault_secret")
+SECRET_OPTIONS = (
+    "id_secret",
+    "bootstrap_admin_api_key",
+    "master_api_key",
+    "remote_user_secret",
+    "tool_secret",
+    "vault_secret",
+)
 
 # Blowfish, which Galaxy encrypts identifiers with, takes keys of these lengths in bytes.
 ID_SECRET_BYTES = (5, 56)
@@ -114,8 +121,14 @@ def _check_value(where: str, value: t.Any, option: dict[str, t.Any]) -> list[Pro
     kind = option.get("type", "any")
     if kind in ("map", "seq", "any") or not option:
         # galaxy.ini can only hold text; lists of words are joined by commas.
-        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)):
-            return [problem(where, value, "structured values cannot stand in galaxy.ini; write a file and name it (..._file)")]
+        if isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)
+        ):
+            return [
+                problem(
+                    where, value, "structured values cannot stand in galaxy.ini; write a file and name it (..._file)"
+                )
+            ]
         return []
     if isinstance(value, dict):
         return [problem(where, value, f"has to be {_words(kind)}, not a dictionary")]
@@ -131,7 +144,9 @@ def _check_value(where: str, value: t.Any, option: dict[str, t.Any]) -> list[Pro
     if enum:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if text not in enum:
-            hint = " (quote it: YAML reads a bare on, off, yes or no as true or false)" if isinstance(value, bool) else ""
+            hint = (
+                " (quote it: YAML reads a bare on, off, yes or no as true or false)" if isinstance(value, bool) else ""
+            )
             return [problem(where, value, f"allowed are {', '.join(enum)}{hint}")]
     return []
 
@@ -197,7 +212,9 @@ def check_schema(value: t.Any, schema: dict[str, t.Any], where: str) -> list[Pro
             return [problem(where, value, "has to be a list")]
         items = schema.get("sequence") or [{}]
         return [
-            found for number, item in enumerate(value) for found in check_schema(item, items[0] or {}, f"{where}[{number}]")
+            found
+            for number, item in enumerate(value)
+            for found in check_schema(item, items[0] or {}, f"{where}[{number}]")
         ]
     if kind == "bool" and not isinstance(value, bool):
         return [problem(where, value, "has to be true or false")]
@@ -206,7 +223,9 @@ def check_schema(value: t.Any, schema: dict[str, t.Any], where: str) -> list[Pro
     if kind in ("float", "number") and (isinstance(value, bool) or not isinstance(value, (int, float))):
         return [problem(where, value, "has to be a number")]
     if kind == "str" and not isinstance(value, str):
-        return [problem(where, value, "has to be text" + ("; quote it" if isinstance(value, (bool, int, float)) else ""))]
+        return [
+            problem(where, value, "has to be text" + ("; quote it" if isinstance(value, (bool, int, float)) else ""))
+        ]
     if schema.get("enum") and str(value) not in schema["enum"]:
         return [problem(where, value, f"allowed are {', '.join(schema['enum'])}")]
     return []
@@ -231,7 +250,11 @@ def _check_map(value: t.Any, schema: dict[str, t.Any], where: str) -> list[Probl
             if mapping and not schema.get("allowempty"):
                 names = [name for name in mapping if not name.startswith("regex;(")]
                 problems.append(
-                    problem(path, MASK if is_secret(str(key)) else item, f"unknown; known are {', '.join(names)}{did_you_mean(str(key), names)}")
+                    problem(
+                        path,
+                        MASK if is_secret(str(key)) else item,
+                        f"unknown; known are {', '.join(names)}{did_you_mean(str(key), names)}",
+                    )
                 )
     for name, item in mapping.items():
         if isinstance(item, dict) and item.get("required") and name not in value:

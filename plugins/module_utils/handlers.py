@@ -52,7 +52,9 @@ def handler_list(handlers: t.Any) -> list[dict[str, t.Any]]:
         # -e galaxy_handlers=2 gives a string.
         handlers = int(handlers)
     if isinstance(handlers, bool) or not isinstance(handlers, (int, list)):
-        raise _bad(handlers, "allowed are a number of handlers, or a list of names or of dictionaries with name and tags")
+        raise _bad(
+            handlers, "allowed are a number of handlers, or a list of names or of dictionaries with name and tags"
+        )
     if isinstance(handlers, int):
         if not 0 <= handlers <= MOST_HANDLERS:
             raise _bad(handlers, f"the number of handlers has to be from 0 to {MOST_HANDLERS}")
@@ -116,7 +118,9 @@ def job_config(handlers: t.Any, config: t.Any = None, workers: t.Any = 4) -> dic
     if config is None or config == "":
         config = {}
     if not isinstance(config, dict):
-        raise _bad(config, "has to be a dictionary with the sections of job_conf.yml (runners, execution, ...)", variable)
+        raise _bad(
+            config, "has to be a dictionary with the sections of job_conf.yml (runners, execution, ...)", variable
+        )
     for section in ("runners", "handling", "execution", "resources"):
         if not isinstance(config.get(section, {}), (dict, type(None))):
             raise _bad(config[section], f"{section} has to be a dictionary", variable)
@@ -126,7 +130,9 @@ def job_config(handlers: t.Any, config: t.Any = None, workers: t.Any = 4) -> dic
         raise _bad(workers, "the workers of the local runner have to be a number from 1", "galaxy_local_runner_workers")
     handling = config.get("handling") or {}
     if "processes" in handling:
-        raise _bad(handling["processes"], "handling.processes is made from galaxy_handlers; name the handlers there", variable)
+        raise _bad(
+            handling["processes"], "handling.processes is made from galaxy_handlers; name the handlers there", variable
+        )
 
     result: dict[str, t.Any] = {
         "runners": {"local": {"load": "galaxy.jobs.runners.local:LocalJobRunner", "workers": int(workers)}},
@@ -184,7 +190,9 @@ def _check_execution(config: dict[str, t.Any], variable: str) -> None:
     if isinstance(environments, list):
         environments = {item.get("id"): item for item in environments if isinstance(item, dict)}
     if not isinstance(environments, dict) or not environments:
-        raise _bad(environments, "execution.environments has to be a dictionary with at least one environment", variable)
+        raise _bad(
+            environments, "execution.environments has to be a dictionary with at least one environment", variable
+        )
     names = set(environments)
     for name, environment in environments.items():
         if not isinstance(environment, dict):
@@ -193,7 +201,9 @@ def _check_execution(config: dict[str, t.Any], variable: str) -> None:
         # Galaxy's own runners for rules that choose the environment.
         if runner not in runners and runner not in ("dynamic", "dynamic_tpv"):
             raise _bad(
-                runner, f"execution.environments.{name}.runner has to be one of runners: {', '.join(sorted(runners))}", variable
+                runner,
+                f"execution.environments.{name}.runner has to be one of runners: {', '.join(sorted(runners))}",
+                variable,
             )
         tags = environment.get("tags") or []
         names.update(tags if isinstance(tags, list) else [])
@@ -215,4 +225,6 @@ def _check_tools(config: dict[str, t.Any], handlers: list[dict[str, t.Any]], var
             raise _bad(tool, "an item of tools is a dictionary with id or class", variable)
         handler = tool.get("handler")
         if handler is not None and handler not in known:
-            raise _bad(tool, f"the handler {handler} is neither a handler nor a tag: {', '.join(sorted(known))}", variable)
+            raise _bad(
+                tool, f"the handler {handler} is neither a handler nor a tag: {', '.join(sorted(known))}", variable
+            )

@@ -1,9 +1,9 @@
-# Copyright: dagobah.galaxy contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The links of the chain that a request and a job go along, each with its proof.
 
-Every link is a function that returns facts or raises :class:`Broken`. Nothing here knows Ansible.
+Every link is a function that returns facts or raises :class:`LinkError`. Nothing here knows Ansible.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import subprocess
 import time
 import urllib.parse
 import xmlrpc.client
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from typing import Any, Callable, Iterable, Mapping, Sequence
-
-from ansible_collections.dagobah.galaxy.plugins.module_utils import proof_logs, uwsgi_protocol
+from ansible_collections.dagobah.galaxy.plugins.module_utils import proof_logs, supervisor_rpc, uwsgi_protocol
 
 LINKS = ("database", "supervisor", "uwsgi", "nginx", "job")
 LOGS_OF_LINK = {
@@ -34,10 +34,16 @@ LOGS_OF_LINK = {
     "nginx": ("nginx", "uwsgi"),
     "job": ("handlers", "uwsgi", "nginx"),
 }
-CHAIN = "browser -> nginx -> uwsgi -> database -> handler -> job"
+LOGS_OF_STAGE = {
+    "prepare": ("postgresql",),
+    "upload": ("uwsgi", "nginx", "handlers"),
+    "download": ("nginx", "uwsgi", "handlers"),
+    "clean up": ("uwsgi", "nginx", "postgresql"),
+}
+"""Stages of the canary whose suspects are not the handlers."""
 
 
-class Broken(Exception):
+class LinkError(Exception):
     """A link does not hold. It carries what a person needs to find out why."""
 
     def __init__(
@@ -63,35 +69,17 @@ class Broken(Exception):
 # --- supervisor -----------------------------------------------------------------------------------
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = uwsgi_protocol.connect(self._path, self.timeout or 10)
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__()
-        self._path, self._timeout = path, timeout
-
-    def make_connection(self, host: Any) -> _UnixConnection:
-        return _UnixConnection(self._path, self._timeout)
-
-
 class Supervisor:
     """supervisord, asked over its Unix socket."""
 
     def __init__(self, path: str, timeout: float = 10.0) -> None:
         self.path = path
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=_UnixTransport(path, timeout))
+        self._supervisor = supervisor_rpc.connect(path, timeout)
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """Return all programs, by the name that supervisorctl shows (``group:name``)."""
         result = {}
-        answer: Any = self._proxy.supervisor.getAllProcessInfo()
+        answer: Any = self._supervisor.getAllProcessInfo()
         for info in answer:
             name = str(info["name"])
             group = str(info["group"])
@@ -129,7 +117,7 @@ def check_supervisor(
         try:
             infos = supervisor.processes()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
-            raise Broken(
+            raise LinkError(
                 "supervisord to answer on %s" % supervisor.path,
                 _error(error),
                 "whether supervisord runs (systemctl status supervisor, or service supervisor status)",
@@ -160,7 +148,7 @@ def check_supervisor(
                 if len(pids[name]) > 1:
                     text += ", restarted %d times while we looked" % (len(pids[name]) - 1)
                 problems.append(text)
-            raise Broken(
+            raise LinkError(
                 "all of %s to be RUNNING and to stay so for %.0f s" % (", ".join(programs), min_uptime),
                 "%d of %d do not" % (len(bad), len(programs)),
                 "supervisorctl status; supervisorctl tail %s" % bad[0],
@@ -176,10 +164,12 @@ def check_still_running(supervisor: Supervisor, pids: Mapping[str, int]) -> None
     try:
         infos = supervisor.processes()
     except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
-        raise Broken("supervisord to go on answering on %s" % supervisor.path, _error(error), "supervisord's log") from error
+        raise LinkError(
+            "supervisord to go on answering on %s" % supervisor.path, _error(error), "supervisord's log"
+        ) from error
     changed = [name for name in pids if infos.get(name, {}).get("pid") != pids[name]]
     if changed:
-        raise Broken(
+        raise LinkError(
             "every program to keep running in the same process",
             "%s did not" % ", ".join(changed),
             "supervisorctl tail %s" % changed[0],
@@ -190,12 +180,8 @@ def check_still_running(supervisor: Supervisor, pids: Mapping[str, int]) -> None
 
 
 def _log_files(infos: Iterable[Mapping[str, Any] | None]) -> list[str]:
-    paths = []
-    for info in infos:
-        for key in ("stdout_logfile", "stderr_logfile"):
-            if info and info.get(key):
-                paths.append(str(info[key]))
-    return paths
+    keys = ("stdout_logfile", "stderr_logfile")
+    return [str(info[key]) for info in infos if info for key in keys if info.get(key)]
 
 
 # --- uWSGI ----------------------------------------------------------------------------------------
@@ -253,7 +239,7 @@ def check_uwsgi(
     uWSGI binds its socket before it loads Galaxy, so a connection is taken at once and answered after a minute or
     more: few patient requests, and not many hasty ones that would pile up in its queue.
 
-    :param watch: called while waiting; raises Broken if waiting is in vain
+    :param watch: called while waiting; raises LinkError if waiting is in vain
     :param stats_address: asked for the state of the workers if there is no answer
     :param grace: how long a wrong answer is given to become right
     :param patience: how long to wait for one answer before asking anew: one worker may hang and another not
@@ -271,14 +257,17 @@ def check_uwsgi(
                 if version is not None and (release is None or version == release):
                     return {"version": version, "waited": round(time.monotonic() - began, 1)}
                 if version is None:
-                    seen, look_at = "status 200, but %s" % show_body(response.body), "whether this socket is Galaxy's at all"
+                    seen, look_at = (
+                        "status 200, but %s" % show_body(response.body),
+                        "whether this socket is Galaxy's at all",
+                    )
                 else:
                     seen = "it answers as release %s" % version
                     look_at = "whether the web processes were restarted after the upgrade; %s" % port_holder(address)
             wrong_since = wrong_since or time.monotonic()
         except (ConnectionRefusedError, FileNotFoundError) as error:
             seen, look_at = "%s; %s" % (_error(error), port_holder(address)), "the uWSGI log; option socket of uWSGI"
-        except TimeoutError as error:
+        except TimeoutError:
             seen = "no answer, though the connection is taken; %s" % port_holder(address)
             look_at = "the uWSGI log: whether Galaxy still loads, or all threads are busy"
         except uwsgi_protocol.ProtocolError as error:
@@ -289,8 +278,9 @@ def check_uwsgi(
             seen, look_at = _error(error), "permissions of the socket and of the directories above it"
         waited = time.monotonic() - began
         if waited >= start_timeout or (wrong_since and time.monotonic() - wrong_since >= grace):
-            raise Broken(
-                "Galaxy%s to answer %s with 200 in the uWSGI protocol on %s" % (" " + release if release else "", path, address),
+            raise LinkError(
+                "Galaxy%s to answer %s with 200 in the uWSGI protocol on %s"
+                % (" " + release if release else "", path, address),
                 seen,
                 look_at or "the uWSGI log: the traceback of the request",
                 waited,
@@ -329,15 +319,17 @@ def check_workers(
     deadline = began + timeout
     first = _workers(read_stats, stats_address)
     if processes is not None and len(first) != processes:
-        raise Broken(
+        raise LinkError(
             "%d uWSGI workers" % processes,
-            "%d: uWSGI's statistics name the pids %s" % (len(first), ", ".join(str(w["pid"]) for w in first.values()) or "none"),
+            "%d: uWSGI's statistics name the pids %s"
+            % (len(first), ", ".join(str(w["pid"]) for w in first.values()) or "none"),
             "whether uWSGI was restarted since its configuration was written",
         )
     wrong: dict[str, int] = {}
     last: dict[int, dict[str, Any]] = {}
     asked: dict[int, Mapping[str, Any]] = {}
     rounds = sent = 0
+    variables = uwsgi_protocol.request_vars(path, host)
     while True:
         last = _workers(read_stats, stats_address)
         for number, worker in last.items():
@@ -356,13 +348,12 @@ def check_workers(
         held: list[uwsgi_protocol.HeldRequest] = []
         try:
             for _number in range(count):
-                held.append(uwsgi_protocol.HeldRequest(address, uwsgi_protocol.request_vars(path, host)))
+                held.append(uwsgi_protocol.HeldRequest(address, variables))  # noqa: PERF401 - one may fail: close those before
             time.sleep(0.05)  # for the last one to be taken too
             with concurrent.futures.ThreadPoolExecutor(max_workers=count) as pool:
                 left = max(1.0, min(10.0, deadline - time.monotonic()))
-                for outcome in pool.map(lambda request: _outcome(request, left), held):
-                    if outcome:
-                        wrong[outcome] = wrong.get(outcome, 0) + 1
+                for outcome in filter(None, pool.map(_outcome, held, [left] * count)):
+                    wrong[outcome] = wrong.get(outcome, 0) + 1
         except OSError as error:
             wrong[_error(error)] = wrong.get(_error(error), 0) + 1
         finally:
@@ -377,15 +368,16 @@ def check_workers(
                 asked.pop(number, None)
     silent = [number for number in last if number not in asked and last[number]["status"] != "cheap"]
     if silent or not asked:
-        raise Broken(
+        raise LinkError(
             "every uWSGI worker to answer",
             "%d of %d did, within %d requests" % (len(asked), len(last), sent),
             "the uWSGI log; threads that hang (py-spy dump --pid N), harakiri",
             time.monotonic() - began,
-            [describe_worker(last[number]) for number in silent] + ["%d times: %s" % (n, what) for what, n in wrong.items()],
+            [describe_worker(last[number]) for number in silent]
+            + ["%d times: %s" % (n, what) for what, n in wrong.items()],
         )
     if wrong:
-        raise Broken(
+        raise LinkError(
             "every request to every worker to be answered with 200",
             "%d of %d were not" % (sum(wrong.values()), sent),
             "the uWSGI log",
@@ -403,8 +395,10 @@ def _workers(read_stats: Callable[[str], Mapping[str, Any]], address: str) -> di
     try:
         stats = read_stats(address)
     except (OSError, uwsgi_protocol.ProtocolError) as error:
-        raise Broken(
-            "uWSGI's statistics on %s" % address, _error(error), "option stats of uWSGI, and whether uWSGI was restarted since it was set"
+        raise LinkError(
+            "uWSGI's statistics on %s" % address,
+            _error(error),
+            "option stats of uWSGI, and whether uWSGI was restarted since it was set",
         ) from error
     return {int(worker["id"]): dict(worker) for worker in stats["workers"] if worker.get("pid")}
 
@@ -415,7 +409,7 @@ def _worker_states(address: str | None) -> list[str]:
         return []
     try:
         return [describe_worker(worker) for worker in _workers(uwsgi_protocol.read_stats, address).values()]
-    except Broken as broken:
+    except LinkError as broken:
         return ["uWSGI's statistics on %s: %s" % (address, broken.seen)]
 
 
@@ -429,7 +423,12 @@ def _outcome(held: uwsgi_protocol.HeldRequest, timeout: float) -> str | None:
 
 def describe_worker(worker: Mapping[str, Any]) -> str:
     """Say how a worker is, and which requests it is in. Of their variables only method and path are shown."""
-    text = "worker %s, pid %s: %s, %s requests so far" % (worker["id"], worker["pid"], worker["status"], worker["requests"])
+    text = "worker %s, pid %s: %s, %s requests so far" % (
+        worker["id"],
+        worker["pid"],
+        worker["status"],
+        worker["requests"],
+    )
     if worker.get("respawn_count", 0) > 1:
         text += ", respawned %d times" % (worker["respawn_count"] - 1)
     for core in worker.get("cores") or []:
@@ -532,7 +531,8 @@ def check_nginx(
     with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
         while True:
             wrong = {}
-            for index, (found, seconds) in zip(pending, pool.map(attempt, [urls[index] for index in pending])):
+            outcomes = pool.map(attempt, [urls[index] for index in pending])
+            for index, (found, seconds) in zip(pending, outcomes):  # noqa: B905 - Python 3.9 has no strict=
                 if found:
                     wrong[index] = found
                 if seconds > slowest[1]:
@@ -543,7 +543,7 @@ def check_nginx(
             time.sleep(1)
     if wrong:
         text = " ".join("; ".join(found) for found in wrong.values())
-        raise Broken(
+        raise LinkError(
             "%d URLs at %s (server name %s) to answer as mapped" % (len(urls), url, host),
             "%d of them %s not" % (len(wrong), "does" if len(wrong) == 1 else "do"),
             _nginx_hint(text, url),
@@ -581,13 +581,15 @@ def run_canary(
 ) -> dict[str, Any]:
     """Run the canary as Galaxy's user and return what it found.
 
-    :raises Broken: what the canary says is broken, or that it could not be run
+    :raises LinkError: what the canary says is broken, or that it could not be run
     """
     options: dict[str, Any] = {}
     try:
         account = pwd.getpwnam(user)
     except KeyError:
-        raise Broken("a system user %s" % user, "there is none", "galaxy_user, and whether the role galaxy has run") from None
+        raise LinkError(
+            "a system user %s" % user, "there is none", "galaxy_user, and whether the role galaxy has run"
+        ) from None
     if os.geteuid() == 0 and account.pw_uid != 0:
         options = {
             "user": account.pw_uid,
@@ -595,7 +597,13 @@ def run_canary(
             "extra_groups": os.getgrouplist(account.pw_name, account.pw_gid),
         }
     # Of our environment nothing is handed on: it may hold what is not Galaxy's business.
-    environment = {"HOME": account.pw_dir, "USER": user, "LOGNAME": user, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    environment = {
+        "HOME": account.pw_dir,
+        "USER": user,
+        "LOGNAME": user,
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+    }
     began = time.monotonic()
     try:
         process = popen(
@@ -609,7 +617,7 @@ def run_canary(
             **options,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise Broken(
+        raise LinkError(
             "to start %s as user %s in %s" % (command[0], user, cwd),
             _error(error),
             "whether the release is installed, and whether the user may enter the directories above",
@@ -631,27 +639,26 @@ def run_canary(
         process.wait(timeout=60)
         raise
     waited = time.monotonic() - began
-    try:
-        result = json.loads(output.decode("utf-8", "replace").strip().splitlines()[-1])
-        if not isinstance(result, dict):
-            raise ValueError
-    except (ValueError, IndexError):
+    result = _last_object(output)
+    if result is None:
         said = (errors or output).decode("utf-8", "replace").strip().splitlines()
-        raise Broken(
+        raise LinkError(
             "the canary to answer",
             "nothing within %.0f s" % timeout if late else "exit status %s" % process.returncode,
             "what it said, below; it can be run by hand: cd %s && runuser -u %s -- %s" % (cwd, user, " ".join(command)),
             waited,
             said[-15:],
-        ) from None
+        )
     if result.get("ok"):
         return result
-    facts = {key: value for key, value in result.items() if key not in ("expected", "seen", "look_at", "problems", "waited")}
+    facts = {
+        key: value for key, value in result.items() if key not in ("expected", "seen", "look_at", "problems", "waited")
+    }
     problems = list(result.get("problems") or [])
     problems += ["note: %s" % note for note in result.get("notes") or []]
     if late:
         problems.append("note: it was stopped, since it took longer than %.0f s" % timeout)
-    raise Broken(
+    raise LinkError(
         str(result.get("expected")),
         str(result.get("seen")),
         str(result.get("look_at") or ""),
@@ -661,10 +668,19 @@ def run_canary(
     )
 
 
+def _last_object(output: bytes) -> dict[str, Any] | None:
+    """Return the JSON object on the last line of the output."""
+    try:
+        result = json.loads(output.decode("utf-8", "replace").strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
 # --- the report --------------------------------------------------------------------------------------
 
 
-def report(link: str, broken: Broken, passed: Sequence[str], excerpts: Mapping[str, Sequence[str]]) -> str:
+def report(link: str, broken: LinkError, passed: Sequence[str], excerpts: Mapping[str, Sequence[str]]) -> str:
     """Write the message that a person reads."""
     order = []
     for name in LINKS:
@@ -675,7 +691,7 @@ def report(link: str, broken: Broken, passed: Sequence[str], excerpts: Mapping[s
         elif LINKS.index(name) > LINKS.index(link):
             order.append("%s not asked" % name)
     stage = broken.facts.get("stage")
-    lines = ["The chain breaks at: %s%s" % (link, ", at the stage \"%s\"" % stage if stage and stage != link else "")]
+    lines = ["The chain breaks at: %s%s" % (link, ', at the stage "%s"' % stage if stage and stage != link else "")]
     lines.append("  chain:    %s" % " -> ".join(order))
     lines.append("  expected: %s" % broken.expected)
     lines.append("  seen:     %s" % broken.seen)
@@ -716,22 +732,33 @@ def _error(error: BaseException) -> str:
 
 def collect_logs(
     link: str,
-    broken: Broken,
+    broken: LinkError,
     logs: Mapping[str, Sequence[str]],
     started: Mapping[str, int],
     secrets: Iterable[str],
     limit: int,
 ) -> dict[str, list[str]]:
-    """Return the telling lines of the logs that belong to a link, of the suspects' own logs first."""
+    """Return the telling lines of the logs that belong to a link.
+
+    The suspects' own logs come first. Of the links further along only what they wrote since the proof began is
+    shown: what they wrote before does not explain why this link does not hold now.
+    """
     names: tuple[str, ...] = LOGS_OF_LINK[link]
-    if broken.facts.get("stage") in ("configuration", "canary", "interrupted"):
+    stage = broken.facts.get("stage")
+    names = LOGS_OF_STAGE.get(str(stage), names)
+    if stage in ("configuration", "canary", "interrupted"):
         names = ()  # the canary has not come as far as to ask anybody who writes a log
-    paths = list(broken.log_files)
-    for name in names:
-        paths += logs.get(name) or []
+    suspects = list(broken.log_files)
+    if names:
+        suspects += logs.get(names[0]) or []
+    others = [path for name in names[1:] for path in logs.get(name) or []]
     secrets = list(secrets)
-    return {
-        path: proof_logs.excerpt(path, started.get(path, 0), limit, secrets)
-        for path in proof_logs.expand(paths)
-        if not path.endswith((".gz", ".xz", ".1"))
-    }
+    excerpts = {}
+    for path in proof_logs.expand(suspects + others):
+        if path.endswith((".gz", ".xz", ".1")):  # rotated away
+            continue
+        only_recent = path not in proof_logs.expand(suspects)
+        lines = proof_logs.excerpt(path, started.get(path, 0), limit, secrets, only_recent)
+        if lines:
+            excerpts[path] = lines
+    return excerpts

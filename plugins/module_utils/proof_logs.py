@@ -1,6 +1,6 @@
-# Copyright: dagobah.galaxy contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Choose the lines of log files that tell why something failed, without any secret in them."""
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-
-from typing import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 MASK = "********"
 WINDOW = 256 * 1024
@@ -17,21 +16,26 @@ WINDOW = 256 * 1024
 TRACEBACK_LINES = 14
 """A longer traceback is shortened in its middle: its end says what went wrong."""
 
-_SECRET_NAME = r"[\w.-]*(?:password|passwd|secret|api[_-]?key|private[_-]?key|token|authorization|credential)[\w.-]*"
+_SENSITIVE = r"[\w.-]*(?:password|passwd|secret|api[_-]?key|private[_-]?key|token|authorization|credential)[\w.-]*"
 _MASKS = (
     # postgresql://user:password@host, amqp://..., also with an @ in the password
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s'\"]+(@(?=[^\s@]*(?:[\s'\"]|$)))", re.I), r"\1" + MASK + r"\2"),
+    (
+        re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s'\"]+(@(?=[^\s@]*(?:[\s'\"]|$)))", re.I),
+        r"\1" + MASK + r"\2",
+    ),
     # Authorization: Bearer abc, Cookie: galaxysession=abc; x=y
     (
-        re.compile(r"(\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|digest)\s+)?[^\s'\",;]+", re.I),
+        re.compile(
+            r"(\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|digest)\s+)?[^\s'\",;]+", re.I
+        ),
         r"\1" + MASK,
     ),
     (re.compile(r"(\b(?:set-)?cookie['\"]?\s*[:=]\s*)[^\r\n]+", re.I), r"\1" + MASK),
     (re.compile(r"(\bgalaxy\w*session['\"]?\s*[:=]\s*['\"]?)[^\s'\";,&]+", re.I), r"\1" + MASK),
     # "id_secret": "abc" and password = 'abc def'
-    (re.compile(r"(\b" + _SECRET_NAME + r"['\"]?\s*(?:[:=]|=>)\s*)(?:'[^'\r\n]*'|\"[^\"\r\n]*\")", re.I), r"\1" + MASK),
+    (re.compile(r"(\b" + _SENSITIVE + r"['\"]?\s*(?:[:=]|=>)\s*)(?:'[^'\r\n]*'|\"[^\"\r\n]*\")", re.I), r"\1" + MASK),
     # password=abc, x-api-key: abc, api_key=abc&x=y
-    (re.compile(r"(\b" + _SECRET_NAME + r"['\"]?\s*(?:[:=]|=>)\s*)(?![\"'*])[^\s'\",;&)}\]]+", re.I), r"\1" + MASK),
+    (re.compile(r"(\b" + _SENSITIVE + r"['\"]?\s*(?:[:=]|=>)\s*)(?![\"'*])[^\s'\",;&)}\]]+", re.I), r"\1" + MASK),
     # /api/histories?key=abc
     (re.compile(r"([?&](?:key|signature|code|state|sig)=)[^\s&'\"]+", re.I), r"\1" + MASK),
 )
@@ -48,11 +52,12 @@ _INTERESTING = re.compile(
 # Lines with one of the words above that never explain anything.
 _NOISE = re.compile(
     r"\b(?:exited: \S+ \(exit status 0; expected\)|spawned: |spawned uWSGI|Respawned uWSGI|gateway \"|errors?[=:] ?0)"
-    r"|\b(?:DEBUG|INFO)\b"
+    r"|\b(?:DEBUG|INFO)\b|^[\w.]+ WARNING "
 )
 # What a healthy Galaxy logs at every start, and what was answered well: neither explains anything.
 _HARMLESS = re.compile(
     r"[Ii]nvolucro|galaxy\.datatypes\.display_applications|galaxy\.tool_util\.deps"
+    r"|Unable to read builds|Error loading Data Table URL"
     r"|=> generated \d+ bytes in \d+ msecs \(HTTP/[\d.]+ [1-4]\d\d\)"
 )
 _FAILED_REQUEST = re.compile(r"=> generated \d+ bytes in \d+ msecs \(HTTP/[\d.]+ 5\d\d\)")
@@ -78,7 +83,7 @@ _URL_PASSWORD = re.compile(r"://[^\s/:@]*:(?P<password>\S+)@")
 
 def secrets_of_config(text: str) -> set[str]:
     """Return the secrets in a configuration file, INI or YAML, so that they can be kept out of messages."""
-    found = set()
+    found: set[str] = set()
     for line in text.splitlines():
         if line.lstrip().startswith(("#", ";")):
             continue
@@ -86,7 +91,9 @@ def secrets_of_config(text: str) -> set[str]:
         if not match:
             continue
         value = match.group("value").strip("'\"")
-        if _SECRET_SETTING.search(match.group("name")) and not re.fullmatch(r"true|false|yes|no|none|\d{1,4}|/\S*", value, re.I):
+        if _SECRET_SETTING.search(match.group("name")) and not re.fullmatch(
+            r"true|false|yes|no|none|\d{1,4}|/\S*", value, re.I
+        ):
             found.update((value, value.replace("%%", "%")))
         password = _URL_PASSWORD.search(value)
         if password:
@@ -144,11 +151,13 @@ def blocks(lines: Sequence[str]) -> list[list[str]]:
                 result.pop()
             if before.strip() and not before.startswith((" ", "\t")):
                 block.insert(0, before)
-            if not _HARMLESS.search(before) and not _HARMLESS.search(block[-1]):
+            if not _NOISE.search(before) and not _HARMLESS.search(before) and not _HARMLESS.search(block[-1]):
                 result.append(_shorten(block))
             index = end
             continue
-        if _FAILED_REQUEST.search(line) or (_INTERESTING.search(line) and not _NOISE.search(line) and not _HARMLESS.search(line)):
+        if _FAILED_REQUEST.search(line) or (
+            _INTERESTING.search(line) and not _NOISE.search(line) and not _HARMLESS.search(line)
+        ):
             result.append([line])
         index += 1
     return result
@@ -170,35 +179,49 @@ def choose(lines: Sequence[str], limit: int) -> list[str]:
             break
         times = seen[_VARIABLE.sub("0", "\n".join(block))]
         text = block[-room:]
-        kept.append(text if times == 1 else text + ["    (so or alike %d times)" % times])
+        kept.append(text if times == 1 else [*text, "    (so or alike %d times)" % times])
         room -= len(text)
         if room <= 0:
             break
     return [line for block in reversed(kept) for line in block]
 
 
-def excerpt(path: str, start: int = 0, limit: int = 25, secrets: Iterable[str] = (), width: int = 400) -> list[str]:
+def excerpt(
+    path: str,
+    start: int = 0,
+    limit: int = 25,
+    secrets: Iterable[str] = (),
+    only_recent: bool = False,
+    width: int = 400,
+) -> list[str]:
     """Return the telling lines of a log file, masked.
 
     :param start: where the file ended when the proof began: what was written since is preferred
     :param limit: at most so many lines
+    :param only_recent: return nothing if nothing telling was written since
     """
     try:
         recent = tail(path, start)
         lines, note = choose(recent, limit), ""
+        if not lines and only_recent:
+            return []
         if not lines and start:
-            lines, note = choose(tail(path), min(limit, TRACEBACK_LINES)), "(nothing telling since this proof began; before it:)"
+            lines, note = (
+                choose(tail(path), min(limit, TRACEBACK_LINES)),
+                "(nothing telling since this proof began; before it:)",
+            )
         if not lines:
             lines = [line for line in tail(path) if not _HARMLESS.search(line)][-min(limit, 3) :]
             note = "(nothing telling; its last lines:)" if lines else "(nothing telling)"
     except FileNotFoundError:
-        return ["(there is no such file)"]
+        return [] if only_recent else ["(there is no such file)"]
     except OSError as error:
         return ["(cannot be read: %s)" % (error.strerror or error)]
     if not lines and not note:
         return ["(empty)"]
     secrets = list(secrets)
-    return ([note] if note else []) + [_cut(mask(line.rstrip(), secrets), width) for line in lines]
+    shown = [_cut(mask(line.rstrip(), secrets), width) for line in lines]
+    return [note, *shown] if note else shown
 
 
 def _cut(line: str, width: int) -> str:
@@ -232,4 +255,4 @@ def _shorten(block: list[str]) -> list[str]:
         return block
     head = 2 if _TRACEBACK not in block[0] else 1
     keep = TRACEBACK_LINES - head - 1
-    return block[:head] + ["    ... (%d lines)" % (len(block) - head - keep)] + block[-keep:]
+    return [*block[:head], "    ... (%d lines)" % (len(block) - head - keep), *block[-keep:]]

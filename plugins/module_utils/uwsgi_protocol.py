@@ -1,6 +1,6 @@
-# Copyright: dagobah.galaxy contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A small client for the uWSGI protocol and for uWSGI's stats socket.
 
 nginx speaks to uWSGI in its own binary protocol: a four byte header, then the request's variables, each
@@ -14,8 +14,8 @@ import json
 import socket
 import struct
 import time
-
-from typing import Any, Callable, Mapping, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 MAX_SIZE = 0xFFFF
 """The sizes in the protocol are unsigned 16 bit numbers, so this is the most that fits a packet."""
@@ -65,7 +65,7 @@ def decode_vars(data: bytes) -> dict[str, str]:
         position += size
     if len(texts) % 2:
         raise ProtocolError("the packet has a key without a value")
-    return dict(zip(texts[::2], texts[1::2]))
+    return {texts[index]: texts[index + 1] for index in range(0, len(texts), 2)}
 
 
 def encode_packet(variables: Mapping[str, str], modifier1: int = 0, modifier2: int = 0) -> bytes:
@@ -135,7 +135,8 @@ def parse_address(address: str) -> str | tuple[str, int]:
         raise ValueError("%r is neither host:port nor the path of a Unix socket" % address)
     host = host.strip("[]")
     # uWSGI listens everywhere if it is told ":4001" or "0.0.0.0:4001": ask it on the loopback address.
-    return ("127.0.0.1" if host in ("", "0.0.0.0", "*") else "::1" if host == "::" else host), int(port)
+    everywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+    return everywhere.get(host, host), int(port)
 
 
 def connect(address: str, timeout: float) -> socket.socket:
@@ -194,7 +195,7 @@ class HeldRequest:
                 self._socket.settimeout(min(left, tick_seconds) if tick else left)
                 try:
                     chunk = self._socket.recv(65536)
-                except socket.timeout:
+                except TimeoutError:
                     if tick:
                         tick()
                     continue

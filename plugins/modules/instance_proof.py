@@ -1,7 +1,9 @@
 #!/usr/bin/python
-# Copyright: dagobah.galaxy contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prove that a Galaxy server works, link by link."""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ description:
     supervisor, the web processes behind uWSGI's socket, every mapped URL through nginx, and a job.
   - Stops at the first link that does not hold, says what was expected, what was seen, how long was waited and
     what to look at, and shows the lines of the logs that tell why. Secrets in them are masked.
-  - A link whose options are not given is not asked, so that a machine with a part of a server can be asked for its part.
+  - A link whose options are not given is not asked, so that a machine with a part of a server can be asked for
+    its part.
   - The job (the canary) is an upload by the account C(canary@galaxy.invalid), which nobody can log in to, and which
     is deleted and has no API key before and after. Its dataset is compared with what was sent, and purged.
 requirements:
@@ -61,8 +64,8 @@ options:
         type: str
   database:
     description:
-      - The link V(database). The database that O(galaxy.config_file) names takes a connection from Galaxy's user, and its
-        schema has the revision that the release wants.
+      - The link V(database). The database that O(galaxy.config_file) names takes a connection from Galaxy's user, and
+        its schema has the revision that the release wants.
     type: dict
     suboptions:
       timeout:
@@ -187,7 +190,8 @@ options:
       handlers:
         description:
           - Names of the job handlers. V(main) stands for the web processes, where these run the jobs.
-          - A handler is compared with the process of the program of that name in O(supervisor.programs), if there is one.
+          - A handler is compared with the process of the program of that name in O(supervisor.programs), if there
+            is one.
         type: list
         elements: str
         default: [main]
@@ -344,8 +348,8 @@ import os
 import signal
 import time
 import urllib.parse
-
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dagobah.galaxy.plugins.module_utils import proof, proof_logs
@@ -445,7 +449,7 @@ class Chain:
         self.current = ""
 
     def walk(self) -> None:
-        """Walk the chain. Raises Broken at the first link that does not hold."""
+        """Walk the chain. Raises LinkError at the first link that does not hold."""
         steps: dict[str, Callable[[], dict[str, Any]]] = {
             "database": self.database,
             "supervisor": self.programs,
@@ -467,7 +471,15 @@ class Chain:
     def canary(self, command: str, *arguments: str, timeout: float) -> dict[str, Any]:
         """Run a command of the canary."""
         galaxy = self.galaxy
-        line = [galaxy["launcher"], "python", galaxy["canary"], command, "--config-file", galaxy["config_file"], *arguments]
+        line = [
+            galaxy["launcher"],
+            "python",
+            galaxy["canary"],
+            command,
+            "--config-file",
+            galaxy["config_file"],
+            *arguments,
+        ]
         return proof.run_canary(line, galaxy["user"], galaxy["server_dir"], timeout)
 
     def database(self) -> dict[str, Any]:
@@ -496,10 +508,20 @@ class Chain:
             def watch() -> None:
                 proof.check_still_running(supervisor, watched)
 
-        facts = proof.check_uwsgi(wanted["socket"], path, self.host, self.galaxy.get("release"), wanted["start_timeout"], watch, wanted["stats"])
+        facts = proof.check_uwsgi(
+            wanted["socket"],
+            path,
+            self.host,
+            self.galaxy.get("release"),
+            wanted["start_timeout"],
+            watch,
+            wanted["stats"],
+        )
         if wanted["stats"]:
             facts.update(
-                proof.check_workers(wanted["socket"], wanted["stats"], path, self.host, wanted["processes"], wanted["worker_timeout"])
+                proof.check_workers(
+                    wanted["socket"], wanted["stats"], path, self.host, wanted["processes"], wanted["worker_timeout"]
+                )
             )
         return facts
 
@@ -507,7 +529,13 @@ class Chain:
         """Ask nginx."""
         wanted = self.nginx
         return proof.check_nginx(
-            wanted["url"], self.host, self.prefix, wanted["validate_certs"], wanted["ca_file"], wanted["urls"], wanted["timeout"]
+            wanted["url"],
+            self.host,
+            self.prefix,
+            wanted["validate_certs"],
+            wanted["ca_file"],
+            wanted["urls"],
+            wanted["timeout"],
         )
 
     def job(self) -> dict[str, Any]:
@@ -550,9 +578,14 @@ def summary(links: list[dict[str, Any]]) -> list[str]:
         text = {
             "database": lambda f: "%s, schema %s" % (f.get("server"), "/".join(f.get("revisions") or [])),
             "supervisor": lambda f: "running: %s" % ", ".join(f["pids"]),
-            "uwsgi": lambda f: "Galaxy %s%s" % (f["version"], ", %d workers answered" % len(f["workers"]) if "workers" in f else ""),
+            "uwsgi": lambda f: (
+                "Galaxy %s%s" % (f["version"], ", %d workers answered" % len(f["workers"]) if "workers" in f else "")
+            ),
             "nginx": lambda f: "%d URLs answered, slowest %s" % (f["urls"], f["slowest"]),
-            "job": lambda f: "job %s by %s in %s s, read back; nothing left behind" % (f.get("job_id"), f.get("handler"), f["times"].get("job")),
+            "job": lambda f: (
+                "job %s by %s in %s s, read back; nothing left behind"
+                % (f.get("job_id"), f.get("handler"), f["times"].get("job"))
+            ),
         }[link["name"]](facts)
         lines.append("%-10s %6.1f s  %s" % (link["name"], link["seconds"], text))
     return lines
@@ -581,7 +614,9 @@ def main() -> None:
         required_by={"database": ["galaxy"], "job": ["galaxy", "nginx"]},
     )
     if module.check_mode:
-        module.exit_json(changed=False, skipped=True, msg="Nothing is proved in check mode: the server is as it was before this run.")
+        module.exit_json(
+            changed=False, skipped=True, msg="Nothing is proved in check mode: the server is as it was before this run."
+        )
     signal.signal(signal.SIGTERM, _stop)  # so that the canary is told, and cleans up
     params = module.params
     logs = {name: list(paths or []) for name, paths in (params["logs"] or {}).items()}
@@ -589,7 +624,7 @@ def main() -> None:
     chain = Chain(params)
     try:
         chain.walk()
-    except proof.Broken as broken:
+    except proof.LinkError as broken:
         secrets = chain.secrets()
         link = chain.current
         excerpts = proof.collect_logs(link, broken, logs, started, secrets, params["log_lines"])

@@ -71,7 +71,6 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils.secret_file import (
     PLACEHOLDER,
     SecretFileError,
@@ -124,13 +123,15 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     except ValueError as error:
         raise SecretFileError(f"mode: {module.params['mode']!r} is not an octal number such as 0600") from error
     if mode & 0o007:
-        raise SecretFileError(f"mode: {module.params['mode']} lets everybody use the file; allowed are modes such as 0600 and 0640")
+        raise SecretFileError(
+            f"mode: {module.params['mode']} lets everybody use the file; allowed are modes such as 0600 and 0640"
+        )
     content = read_file(path)
     found = {} if content is None else read_secrets(content, path)
     values, made = complete(found, wanted)
     changed = bool(made)
     if made and module.check_mode:
-        values.update({name: PLACEHOLDER for name in made})
+        values.update(dict.fromkeys(made, PLACEHOLDER))
     elif made:
         write_file(module, path, render(values), mode)
     if content is not None and (os.stat(path).st_mode & 0o7777) != mode:

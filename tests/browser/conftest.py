@@ -62,7 +62,8 @@ def failures(page: Page, url: str) -> list[str]:
     found: list[str] = []
     # A page that is left gives up what it was still asking for.
     page.on("requestfailed", lambda r: None if r.failure == "net::ERR_ABORTED" else found.append(f"{r.failure} {r.url}"))
-    page.on("response", lambda r: found.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    # 401 and 403 are Galaxy's own answers to its client, which asks for things that a visitor may not have.
+    page.on("response", lambda r: found.append(f"{r.status} {r.url}") if r.status >= 404 else None)
     page.on("pageerror", lambda error: found.append(f"script: {error}"))
     return found
 

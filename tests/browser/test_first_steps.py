@@ -20,8 +20,8 @@ def test_register_log_in_upload_and_look(
     # Open: the panels of the client are there, and styled by its own stylesheet.
     page.goto(f"{url}/")
     expect(page.locator("#masthead")).to_be_visible()
-    expect(page.locator("#activity-tools")).to_be_visible()
-    expect(page.locator("#current-history-panel, .history-panel").first).to_be_visible()
+    expect(page.get_by_text("Text Manipulation").first).to_be_visible()
+    expect(page.get_by_text("This history is empty").first).to_be_visible()
     picture("open")
 
     # Register
@@ -59,7 +59,7 @@ def test_register_log_in_upload_and_look(
 
     # Look at it
     dataset.locator(".display-btn").first.click()
-    expect(page.frame_locator("iframe[name=frame], #galaxy_main, iframe").first.get_by_text("chr2")).to_be_visible()
+    expect(page.locator("#center").get_by_text("chr2")).to_be_visible()
     picture("looked at")
 
     assert failures == []

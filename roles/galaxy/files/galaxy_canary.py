@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# Copyright: dagobah.galaxy contributors
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ask Galaxy's database, or send one small job all the way through Galaxy, and say how that went.
 
@@ -36,14 +37,14 @@ import sys
 import time
 import traceback
 import urllib.parse
-
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
 EMAIL = "canary@galaxy.invalid"  # .invalid is reserved: no mail can ever be sent there
 USERNAME = "galaxy-canary"
-NO_PASSWORD = "*"  # no hash of any password
+LOCKED = "*"  # no hash of any password
 HISTORY_PREFIX = "canary "
 LOCK_NUMBER = 0x67785F63616E6172  # "gx_canar": PostgreSQL's advisory locks are numbers
 TOOL = "__DATA_FETCH__"
@@ -51,7 +52,7 @@ FRESH = 150  # seconds; a living process reports to the database every 60
 FINAL = ("ok", "error", "deleted", "deleting", "stop", "stopped", "paused", "failed", "skipped")
 
 
-class Broken(Exception):
+class StageError(Exception):
     """A stage did not give what it should. Everything a person needs to know is in here."""
 
     def __init__(
@@ -87,7 +88,7 @@ def read_config(path: str) -> dict[str, Any]:
     from galaxy.util.properties import load_app_properties
 
     if not os.access(path, os.R_OK):
-        raise Broken(
+        raise StageError(
             "configuration",
             "to read Galaxy's configuration %s as user %s" % (path, _user_name()),
             "it is missing or may not be read",
@@ -96,7 +97,7 @@ def read_config(path: str) -> dict[str, Any]:
     try:
         return dict(load_app_properties(config_file=path))
     except Exception as error:
-        raise Broken(
+        raise StageError(
             "configuration",
             "Galaxy to read its configuration %s" % path,
             "%s: %s" % (type(error).__name__, _one_line(error)),
@@ -124,7 +125,9 @@ def shown_url(url: str) -> str:
 
 def connect(url: str) -> sa.engine.Engine:
     """Return an engine that keeps no connection open, so that a fork has none to inherit."""
-    return sa.create_engine(url, poolclass=sa.pool.NullPool)
+    # SQLite lets one process write at a time: wait for the others as long as Galaxy would.
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    return sa.create_engine(url, poolclass=sa.pool.NullPool, **options)
 
 
 def check_database(url: str, timeout: float) -> dict[str, Any]:
@@ -133,14 +136,19 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
     if url.startswith("sqlite"):
         path = re.sub(r"^sqlite[^:]*:///", "", url).partition("?")[0]
         if path and not os.path.exists(path):
-            raise Broken("database", "a database at %s" % path, "there is no such file", "database_connection in the configuration")
+            raise StageError(
+                "database",
+                "a database at %s" % path,
+                "there is no such file",
+                "database_connection in the configuration",
+            )
     last: Exception | None = None
     while True:
         try:
             engine = connect(url)
             with engine.connect() as connection:
                 if connection.execute(sa.text("SELECT 1")).scalar() != 1:
-                    raise Broken("database", "SELECT 1 to give 1", "something else", "the database server")
+                    raise StageError("database", "SELECT 1 to give 1", "something else", "the database server")
                 tables = set(sa.inspect(connection).get_table_names())
                 version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
                 revisions = _revisions(connection, tables)
@@ -148,7 +156,7 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             last = error
             if time.monotonic() - began >= timeout or not _may_pass(error):
-                raise Broken(
+                raise StageError(
                     "database",
                     "a connection to %s as user %s" % (shown_url(url), _user_name()),
                     _one_line(getattr(error, "orig", None) or error),
@@ -159,26 +167,34 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
     wanted = _wanted_revisions()
     missing = [revision for revision in wanted if revision not in revisions]
     if not revisions or "galaxy_user" not in tables:
-        raise Broken(
+        raise StageError(
             "database",
             "Galaxy's tables in %s" % shown_url(url),
-            "%d tables, %s" % (len(tables), "none of Galaxy's" if "galaxy_user" not in tables else "none that tells the schema's revision"),
-            "the step of the playbook that initialises the database; it runs once, in one process, before Galaxy starts",
+            "%d tables, %s"
+            % (
+                len(tables),
+                "none of Galaxy's" if "galaxy_user" not in tables else "none that tells the schema's revision",
+            ),
+            "the step of the playbook that initialises the database, once and in one process, before Galaxy starts",
         )
     if missing and "alembic_version" in tables:
-        raise Broken(
+        raise StageError(
             "database",
             "the schema to have the revision that this release wants: %s" % ", ".join(wanted),
             "revision %s" % ", ".join(revisions),
             "the step of the playbook that migrates the database; or a release older than the database is in use",
         )
-    return {"database": shown_url(url), "server": "%s %s" % (url.split(":")[0].split("+")[0], version), "revisions": revisions}
+    return {
+        "database": shown_url(url),
+        "server": "%s %s" % (re.split(r"[:+]", url, maxsplit=1)[0], version),
+        "revisions": revisions,
+    }
 
 
 def _revisions(connection: sa.engine.Connection, tables: set[str]) -> list[str]:
     for table, column in (("alembic_version", "version_num"), ("migrate_version", "version")):
         if table in tables:
-            rows = connection.execute(sa.text("SELECT %s FROM %s" % (column, table)))
+            rows = connection.execute(sa.select(sa.column(column)).select_from(sa.table(table)))
             return sorted(str(row[0]) for row in rows)
     return []
 
@@ -196,7 +212,10 @@ def _wanted_revisions() -> list[str]:
         for path in glob.glob(os.path.join(root, "model/migrations/alembic/versions_gxy/*.py")):
             with open(path, encoding="utf-8") as stream:
                 text = stream.read()
-            for found, pattern in ((revisions, r"^revision\b[^=]*=\s*(.+)$"), (followed, r"^down_revision\b[^=]*=\s*(.+)$")):
+            for found, pattern in (
+                (revisions, r"^revision\b[^=]*=\s*(.+)$"),
+                (followed, r"^down_revision\b[^=]*=\s*(.+)$"),
+            ):
                 match = re.search(pattern, text, re.M)
                 found.update(re.findall(r"[\"'](\w+)[\"']", match.group(1)) if match else [])
         heads += sorted(revisions - followed)
@@ -205,16 +224,35 @@ def _wanted_revisions() -> list[str]:
 
 def _may_pass(error: Exception) -> bool:
     """Tell whether waiting can help: a server that starts, or is full, but not a wrong name."""
-    return any(word in str(error) for word in ("starting up", "shutting down", "refused", "too many clients", "No such file or directory", "recovery"))
+    return any(
+        word in str(error)
+        for word in (
+            "starting up",
+            "shutting down",
+            "refused",
+            "too many clients",
+            "No such file or directory",
+            "recovery",
+        )
+    )
 
 
 def _database_hint(message: str) -> str:
     hints = (
-        ("Peer authentication failed", "pg_hba.conf, and whether there is a database role with the name of this system user"),
+        (
+            "Peer authentication failed",
+            "pg_hba.conf, and whether there is a database role with the name of this system user",
+        ),
         ("password authentication failed", "the password in galaxy_database_connection, and pg_hba.conf"),
         ("no pg_hba.conf entry", "pg_hba.conf: it has no line for this user, database and address"),
-        ("does not exist", "whether the role and the database were created (role postgresql, or by hand on an external server)"),
-        ("No such file or directory", "whether PostgreSQL runs (systemctl status postgresql) and in which directory its socket is"),
+        (
+            "does not exist",
+            "whether the role and the database were created (role postgresql, or by hand on an external server)",
+        ),
+        (
+            "No such file or directory",
+            "whether PostgreSQL runs (systemctl status postgresql) and in which directory its socket is",
+        ),
         ("Connection refused", "whether the server runs, and host and port in galaxy_database_connection"),
         ("could not translate host name", "the host name in galaxy_database_connection"),
         ("too many clients", "max_connections of the server"),
@@ -264,7 +302,13 @@ class Model:
     @staticmethod
     def _too_late(deadline: float, timeout: float) -> None:
         if time.monotonic() > deadline:
-            raise Broken("prepare", "to be the only canary", "another canary is still under way", "other runs of verify.yml against this instance", waited=timeout)
+            raise StageError(
+                "prepare",
+                "to be the only canary",
+                "another canary is still under way",
+                "other runs of verify.yml against this instance",
+                waited=timeout,
+            )
 
     def admit(self, key: str) -> int:
         """Make the account usable by this key, and by nothing else. Return its number."""
@@ -272,7 +316,7 @@ class Model:
         with self.engine.begin() as connection:
             row = connection.execute(sa.select(user.c.id).where(user.c.email == EMAIL)).first()
             values = {
-                "password": NO_PASSWORD,
+                "password": LOCKED,
                 "active": True,
                 "deleted": False,
                 "purged": False,
@@ -302,9 +346,15 @@ class Model:
 
     def _privacy(self, connection: sa.engine.Connection, user_id: int) -> None:
         """Give the account its private role, as Galaxy does at registration: its datasets are its own."""
-        role, owned, default = self.table("role"), self.table("user_role_association"), self.table("default_user_permissions")
+        role, owned, default = (
+            self.table("role"),
+            self.table("user_role_association"),
+            self.table("default_user_permissions"),
+        )
         now = _now()
-        query = sa.select(role.c.id).where(role.c.id == owned.c.role_id, owned.c.user_id == user_id, role.c.type == "private")
+        query = sa.select(role.c.id).where(
+            role.c.id == owned.c.role_id, owned.c.user_id == user_id, role.c.type == "private"
+        )
         row = connection.execute(query).first()
         if row:
             role_id = int(row[0])
@@ -318,7 +368,9 @@ class Model:
                 "update_time": now,
             }
             role_id = self._insert(connection, role, values)
-            self._insert(connection, owned, {"user_id": user_id, "role_id": role_id, "create_time": now, "update_time": now})
+            self._insert(
+                connection, owned, {"user_id": user_id, "role_id": role_id, "create_time": now, "update_time": now}
+            )
         if not connection.execute(sa.select(default.c.id).where(default.c.user_id == user_id)).first():
             for action in ("manage permissions", "access"):
                 self._insert(connection, default, {"user_id": user_id, "action": action, "role_id": role_id})
@@ -332,26 +384,50 @@ class Model:
                 return 0
             user_id = int(row[0])
             connection.execute(keys.delete().where(keys.c.user_id == user_id))
-            connection.execute(sessions.update().where(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true()).values(is_valid=False))
-            values = {"password": NO_PASSWORD, "active": False, "deleted": True, "update_time": _now()}
+            connection.execute(
+                sessions.update()
+                .where(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true())
+                .values(is_valid=False)
+            )
+            values = {"password": LOCKED, "active": False, "deleted": True, "update_time": _now()}
             connection.execute(user.update().where(user.c.id == user_id).values(**self._known(user, values)))
             count = sa.select(sa.func.count())
             left = connection.execute(count.select_from(keys).where(keys.c.user_id == user_id)).scalar() or 0
-            left += connection.execute(count.select_from(sessions).where(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true())).scalar() or 0
+            left += (
+                connection.execute(
+                    count.select_from(sessions).where(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true())
+                ).scalar()
+                or 0
+            )
         return int(left)
 
     def history_id(self, user_id: int, name: str) -> int | None:
         """Return the number of a history in the database."""
         history = self.table("history")
         with self.engine.connect() as connection:
-            return connection.execute(sa.select(history.c.id).where(history.c.user_id == user_id, history.c.name == name)).scalar()
+            return connection.execute(
+                sa.select(history.c.id).where(history.c.user_id == user_id, history.c.name == name)
+            ).scalar()
 
     def job(self, history_id: int) -> dict[str, Any] | None:
         """Return the upload job of a history."""
         job = self.table("job")
-        names = ("id", "state", "handler", "info", "job_runner_name", "destination_id", "exit_code", "tool_stderr", "job_stderr", "traceback")
+        names = (
+            "id",
+            "state",
+            "handler",
+            "info",
+            "job_runner_name",
+            "destination_id",
+            "exit_code",
+            "tool_stderr",
+            "job_stderr",
+            "traceback",
+        )
         columns = [job.c[name] for name in names if name in job.c]
-        query = sa.select(*columns).where(job.c.history_id == history_id, job.c.tool_id == TOOL).order_by(job.c.id.desc())
+        query = (
+            sa.select(*columns).where(job.c.history_id == history_id, job.c.tool_id == TOOL).order_by(job.c.id.desc())
+        )
         with self.engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         return dict(row) if row else None
@@ -373,7 +449,12 @@ class Model:
         query = (
             sa.select(sa.func.count())
             .select_from(dataset)
-            .where(dataset.c.id == hda.c.dataset_id, hda.c.history_id == history.c.id, history.c.user_id == user_id, dataset.c.purged == sa.false())
+            .where(
+                dataset.c.id == hda.c.dataset_id,
+                hda.c.history_id == history.c.id,
+                history.c.user_id == user_id,
+                dataset.c.purged == sa.false(),
+            )
         )
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar() or 0)
@@ -385,8 +466,14 @@ class Model:
         except sa.exc.NoSuchTableError:
             return []
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(table.c.server_name, table.c.hostname, table.c.pid, table.c.update_time)).mappings()
-            return [dict(row) for row in rows if row["update_time"] and (_now() - row["update_time"]).total_seconds() < FRESH]
+            rows = connection.execute(
+                sa.select(table.c.server_name, table.c.hostname, table.c.pid, table.c.update_time)
+            ).mappings()
+            return [
+                dict(row)
+                for row in rows
+                if row["update_time"] and (_now() - row["update_time"]).total_seconds() < FRESH
+            ]
 
     @staticmethod
     def _known(table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
@@ -484,13 +571,25 @@ class Galaxy:
         try:
             status, body = self.ask(method, path, payload)
         except (OSError, http.client.HTTPException) as error:
-            raise Broken(stage, "%s (%s)" % (what, where), "%s: %s" % (type(error).__name__, error), "nginx and the web processes") from error
+            raise StageError(
+                stage,
+                "%s (%s)" % (what, where),
+                "%s: %s" % (type(error).__name__, error),
+                "nginx and the web processes",
+            ) from error
         if status != 200:
-            raise Broken(stage, "%s: status 200 for %s" % (what, where), "status %d, %s" % (status, _body(body)), _status_hint(status))
+            raise StageError(
+                stage,
+                "%s: status 200 for %s" % (what, where),
+                "status %d, %s" % (status, _body(body)),
+                _status_hint(status),
+            )
         try:
             return json.loads(body)
         except ValueError as error:
-            raise Broken(stage, "%s: JSON from %s" % (what, where), _body(body), "whether this URL leads to this Galaxy at all") from error
+            raise StageError(
+                stage, "%s: JSON from %s" % (what, where), _body(body), "whether this URL leads to this Galaxy at all"
+            ) from error
 
 
 def _status_hint(status: int) -> str:
@@ -517,9 +616,11 @@ class Canary:
         self.times: dict[str, float] = {}
         self.result: dict[str, Any] = {"times": self.times}
         self.notes: list[str] = []
+        self.history: str | None = None
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage takes."""
         began = time.monotonic()
         try:
             yield
@@ -542,7 +643,12 @@ class Canary:
                     try:
                         user_id = model.admit(self.key)
                     except sa.exc.SQLAlchemyError as error:
-                        raise Broken("prepare", "to write the canary's account into the database", _one_line(getattr(error, "orig", None) or error), "the database's log; whether it is read-only or full") from error
+                        raise StageError(
+                            "prepare",
+                            "to write the canary's account into the database",
+                            _one_line(getattr(error, "orig", None) or error),
+                            "the database's log; whether it is read-only or full",
+                        ) from error
                 self.send(model, user_id)
             finally:
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -564,7 +670,10 @@ class Canary:
                 if name not in alive:
                     missing.append("%s: has not reported to the database%s" % (name, _runs(pids.get(name))))
                 elif name in pids and str(alive[name]["pid"]) != pids[name]:
-                    missing.append("%s: process %s has not reported to the database (an earlier one, %s, had)" % (name, pids[name], alive[name]["pid"]))
+                    missing.append(
+                        "%s: process %s has not reported to the database (an earlier one, %s, had)"
+                        % (name, pids[name], alive[name]["pid"])
+                    )
                 elif name in pids and not os.path.exists("/proc/%s" % pids[name]):
                     missing.append("%s: process %s has ended" % (name, pids[name]))
             if not missing:
@@ -572,10 +681,15 @@ class Canary:
             waited = time.monotonic() - began
             gone = [name for name in expected if name in pids and not os.path.exists("/proc/%s" % pids[name])]
             if waited > self.options.start_timeout or gone:
-                raise Broken(
+                raise StageError(
                     "handlers",
                     "each job handler to load and report to the database: %s" % ", ".join(expected),
-                    "%d of %d%s" % (len(expected) - len(missing), len(expected), "" if not gone else "; %s ended while loading" % ", ".join(gone)),
+                    "%d of %d%s"
+                    % (
+                        len(expected) - len(missing),
+                        len(expected),
+                        "" if not gone else "; %s ended while loading" % ", ".join(gone),
+                    ),
                     "the logs of these handlers",
                     waited,
                     missing,
@@ -589,24 +703,40 @@ class Canary:
         with self.timed("upload"):
             version = galaxy.call("upload", "Galaxy's version", "GET", "/api/version")
             self.result["version"] = "%s.%s" % (version.get("version_major"), version.get("version_minor"))
-            self.purge_leftovers(user_id)
+            self.purge_leftovers()
             name = HISTORY_PREFIX + secrets.token_hex(8)
             history = galaxy.call("upload", "a new history", "POST", "/api/histories", {"name": name})
+            self.history = history["id"]
             text = "".join("canary %s\n" % secrets.token_hex(16) for _line in range(3))
-            element = {"src": "pasted", "paste_content": text, "name": "canary.txt", "ext": "txt", "dbkey": "?", "to_posix_lines": False, "space_to_tab": False}
+            element = {
+                "src": "pasted",
+                "paste_content": text,
+                "name": "canary.txt",
+                "ext": "txt",
+                "dbkey": "?",
+                "to_posix_lines": False,
+                "space_to_tab": False,
+            }
             payload = {
                 "history_id": history["id"],
                 "targets": [{"destination": {"type": "hdas"}, "elements": [element], "name": "canary"}],
                 "auto_decompress": False,
             }
-            answer = galaxy.call("upload", "an upload of %d bytes to be accepted" % len(text), "POST", "/api/tools/fetch", payload)
+            answer = galaxy.call(
+                "upload", "an upload of %d bytes to be accepted" % len(text), "POST", "/api/tools/fetch", payload
+            )
             try:
                 dataset = answer["outputs"][0]["id"]
             except (KeyError, IndexError, TypeError) as error:
-                raise Broken("upload", "the upload to make a dataset", _body(json.dumps(answer).encode()), "the web processes' log") from error
+                raise StageError(
+                    "upload",
+                    "the upload to make a dataset",
+                    _body(json.dumps(answer).encode()),
+                    "the web processes' log",
+                ) from error
             history_number = model.history_id(user_id, name)
             if history_number is None:
-                raise Broken(
+                raise StageError(
                     "upload",
                     "the new history in %s" % shown_url(self.url),
                     "it is not there, though Galaxy accepted it",
@@ -615,9 +745,11 @@ class Canary:
         with self.timed("job"):
             job = self.await_job(model, history_number)
         handler = str(job["handler"])
-        self.result.update(handler=handler, job_id=job["id"], runner=job.get("job_runner_name"), destination=job.get("destination_id"))
+        self.result.update(
+            handler=handler, job_id=job["id"], runner=job.get("job_runner_name"), destination=job.get("destination_id")
+        )
         if not _is_expected(handler, options.handler):
-            raise Broken(
+            raise StageError(
                 "handler",
                 "the job to run in %s" % " or ".join(options.handler),
                 "it ran in %s%s" % (handler, ", a web process" if _is_web(handler) else ""),
@@ -639,8 +771,10 @@ class Canary:
             time.sleep(pause)
             pause = min(pause * 1.3, 2.0)
         if job["state"] != "ok":
-            said = [str(job[name]).strip() for name in ("info", "tool_stderr", "job_stderr", "traceback") if job.get(name)]
-            raise Broken(
+            said = [
+                str(job[name]).strip() for name in ("info", "tool_stderr", "job_stderr", "traceback") if job.get(name)
+            ]
+            raise StageError(
                 "job",
                 "job %s to end as ok" % job["id"],
                 "state %s, exit code %s, handler %s" % (job["state"], job.get("exit_code"), job["handler"]),
@@ -650,26 +784,50 @@ class Canary:
             )
         return job
 
-    def stuck(self, model: Model, job: dict[str, Any] | None, waited: float) -> Broken:
+    def stuck(self, model: Model, job: dict[str, Any] | None, waited: float) -> StageError:
         """Say where a job got stuck: each state has its own suspect."""
-        alive = sorted(str(process["server_name"]) for process in model.processes())
-        problems = ["Galaxy processes that reported in the last %d s: %s" % (FRESH, ", ".join(alive) or "none")]
+        alive = {
+            str(process["server_name"]): (_now() - process["update_time"]).total_seconds()
+            for process in model.processes()
+        }
+        ages = ["%s %.0f s ago" % (name, age) for name, age in sorted(alive.items())]
+        problems = [
+            "Galaxy processes that reported to the database (each does every 60 s): %s" % (", ".join(ages) or "none")
+        ]
         if job is None:
             seen, look_at = "there is no job for the upload at all", "the web processes' log"
         else:
             handler = job["handler"]
-            seen = "job %s is in state %s, %s" % (job["id"], job["state"], "with handler %s" % handler if handler else "no handler took it")
-            if handler in (None, "_default_", "handlers") or str(handler).startswith("_"):
-                look_at = "whether the handlers' tags and names in job_conf.yml are those of running processes (assign: db-skip-locked needs PostgreSQL)"
+            untaken = handler not in alive and handler not in self.options.handler  # the name of a tag, or none at all
+            seen = "job %s is in state %s, %s" % (
+                job["id"],
+                job["state"],
+                "no handler has taken it%s" % (" (it waits for one with the tag %s)" % handler if handler else "")
+                if untaken
+                else "with %s" % handler,
+            )
+            if untaken:
+                look_at = (
+                    "whether the handlers hang, and whether their tags and names in job_conf.yml are those of running "
+                    "processes (assign: db-skip-locked needs PostgreSQL)"
+                )
             elif handler not in alive:
-                look_at = "handler %s: the job was given to it, and it has not reported for %d s; supervisorctl status" % (handler, FRESH)
+                look_at = (
+                    "handler %s: the job was given to it, and it has not reported for %d s; supervisorctl status"
+                    % (handler, FRESH)
+                )
             elif job["state"] in ("new", "waiting", "upload"):
                 look_at = "the log of %s: it has not taken the job up; limits in job_conf.yml" % handler
             elif job["state"] == "queued":
-                look_at = "runner %s, destination %s: the job waits there for its turn" % (job.get("job_runner_name"), job.get("destination_id"))
+                look_at = "runner %s, destination %s: the job waits there for its turn" % (
+                    job.get("job_runner_name"),
+                    job.get("destination_id"),
+                )
             else:
-                look_at = "the job itself: it runs and does not end (runner %s); its working directory" % job.get("job_runner_name")
-        return Broken("job", "the upload's job to end", seen, look_at, waited, problems)
+                look_at = "the job itself: it runs and does not end (runner %s); its working directory" % job.get(
+                    "job_runner_name"
+                )
+        return StageError("job", "the upload's job to end", seen, look_at, waited, problems)
 
     def compare(self, dataset: str, text: str) -> None:
         """Read the dataset back, once Galaxy calls it ok."""
@@ -679,24 +837,46 @@ class Canary:
             if facts.get("state") == "ok":
                 break
             if facts.get("state") in ("error", "failed_metadata", "discarded") or time.monotonic() - began > 30:
-                raise Broken("download", "the dataset to be ok", "state %s: %s" % (facts.get("state"), facts.get("misc_info")), "the handler's log", time.monotonic() - began)
+                raise StageError(
+                    "download",
+                    "the dataset to be ok",
+                    "state %s: %s" % (facts.get("state"), facts.get("misc_info")),
+                    "the handler's log",
+                    time.monotonic() - began,
+                )
             time.sleep(0.5)
         path = "/api/datasets/%s/display?to_ext=txt" % dataset
         try:
             status, body = self.galaxy.ask("GET", path)
         except (OSError, http.client.HTTPException) as error:
-            raise Broken("download", "the dataset's content", "%s: %s" % (type(error).__name__, error), "nginx and the web processes") from error
+            raise StageError(
+                "download",
+                "the dataset's content",
+                "%s: %s" % (type(error).__name__, error),
+                "nginx and the web processes",
+            ) from error
         if status == 200 and body == text.encode():
             return
         if status in (403, 404) and facts.get("file_size") is not None:
-            hint = "whether nginx may read the data directory, and its location for X-Accel-Redirect (nginx's error log names the file)"
+            hint = (
+                "whether nginx may read the data directory, and its location for X-Accel-Redirect; "
+                "nginx's error log names the file"
+            )
         elif status == 200 and not body:
-            hint = "nginx's location for X-Accel-Redirect, or that nothing is set up to follow it: Galaxy sent a header in place of the content"
+            hint = (
+                "nginx's location for X-Accel-Redirect, or that nothing is set up to follow it: "
+                "Galaxy sent a header in place of the content"
+            )
         else:
             hint = _status_hint(status)
-        raise Broken("download", "status 200 and the %d bytes that were sent" % len(text), "status %d, %s" % (status, _body(body)), hint)
+        raise StageError(
+            "download",
+            "status 200 and the %d bytes that were sent" % len(text),
+            "status %d, %s" % (status, _body(body)),
+            hint,
+        )
 
-    def purge_leftovers(self, user_id: int) -> None:
+    def purge_leftovers(self) -> None:
         """Purge what an earlier run, cut off, could not."""
         for path in ("/api/histories", "/api/histories/deleted"):
             histories = self.galaxy.call("upload", "the canary's histories", "GET", path)
@@ -717,33 +897,40 @@ class Canary:
         purged = False
         try:
             if user_id is not None:
-                self.purge_leftovers(user_id)
+                self.purge_leftovers()
                 purged = model.unpurged(user_id) == 0
                 if not purged:
-                    self.notes.append("a dataset of the canary is still to be purged by Galaxy (its clean-up or Celery)")
-        except (Broken, OSError, http.client.HTTPException, sa.exc.SQLAlchemyError) as error:
-            self.notes.append("the canary's history could not be purged, the next run will: %s" % error)
+                    self.notes.append(
+                        "a dataset of the canary is still to be purged by Galaxy (its clean-up or Celery)"
+                    )
+        except (StageError, OSError, http.client.HTTPException, sa.exc.SQLAlchemyError) as error:
+            if self.history:
+                self.notes.append("the canary's history could not be purged, the next run will: %s" % error)
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 if user_id is not None:
                     model.abandon(user_id)
-        self.result["purged"] = purged
+        if self.history:
+            self.result["purged"] = purged
         try:
             left = model.expel()
         except sa.exc.SQLAlchemyError as error:
             # The database is gone, so nobody can use the key either. Try for as long as it is sensible.
             left = self.retry_expel(model, error)
         if left:
-            raise Broken("clean up", "no credential of the canary to be left", "%d" % left, "tables api_keys and galaxy_session")
+            raise StageError(
+                "clean up", "no credential of the canary to be left", "%d" % left, "tables api_keys and galaxy_session"
+            )
         if user_id is not None:
             self.prove_useless()
 
     @staticmethod
     def retry_expel(model: Model, error: Exception) -> int:
+        """Try again to take the credential away, for half a minute."""
         for _attempt in range(15):
             time.sleep(2)
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 return model.expel()
-        raise Broken(
+        raise StageError(
             "clean up",
             "to take the canary's API key out of the database",
             _one_line(error),
@@ -757,8 +944,14 @@ class Canary:
         except (OSError, http.client.HTTPException):
             return  # nobody answers, so nobody accepts it either
         if status == 200:
-            raise Broken("clean up", "Galaxy to refuse the canary's key once it is removed", "status 200", "whether a cache stands before Galaxy's API")
-        self.result["credential_refused"] = status in (401, 403)
+            raise StageError(
+                "clean up",
+                "Galaxy to refuse the canary's key once it is removed",
+                "status 200",
+                "whether a cache stands before Galaxy's API",
+            )
+        if status in (401, 403):
+            self.result["credential_refused"] = True
 
 
 # --- Helpers --------------------------------------------------------------------------------------
@@ -766,7 +959,7 @@ class Canary:
 
 def _now() -> datetime.datetime:
     """Return the time as Galaxy stores it: UTC, without saying so."""
-    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def _is_web(name: str) -> bool:
@@ -775,7 +968,7 @@ def _is_web(name: str) -> bool:
 
 def _is_expected(handler: str, expected: list[str]) -> bool:
     """Tell whether a handler is one of the expected ones; ``main`` stands for every web process, main.1 too."""
-    return handler in expected or (_is_web(handler) and handler.split(".")[0] in expected)
+    return handler in expected or (_is_web(handler) and handler.split(".", maxsplit=1)[0] in expected)
 
 
 def _runs(pid: str | None) -> str:
@@ -818,16 +1011,24 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     job = commands.add_parser("job", help="send one job through Galaxy")
     for command in (database, job):
         command.add_argument("--config-file", required=True, help="Galaxy's configuration")
-        command.add_argument("--timeout", type=float, default=30 if command is database else 300, help="seconds (default: %(default)s)")
-    job.add_argument("--url", default="http://127.0.0.1", help="scheme, address and port of nginx (default: %(default)s)")
+        command.add_argument(
+            "--timeout", type=float, default=30 if command is database else 300, help="seconds (default: %(default)s)"
+        )
+    job.add_argument(
+        "--url", default="http://127.0.0.1", help="scheme, address and port of nginx (default: %(default)s)"
+    )
     job.add_argument("--host", default="", help="server name to ask for")
     job.add_argument("--prefix", default="/", help="path below which Galaxy is served")
     job.add_argument("--insecure", action="store_true", help="accept any certificate")
     job.add_argument("--ca-file", help="certificates to trust instead of the system's")
     job.add_argument("--handler", action="append", default=[], help="an expected handler; may be given more than once")
     job.add_argument("--pid", action="append", default=[], metavar="HANDLER=PID", help="the process of a handler")
-    job.add_argument("--start-timeout", type=float, default=300, help="seconds for the handlers to load (default: %(default)s)")
-    job.add_argument("--lock-timeout", type=float, default=120, help="seconds to wait for another canary (default: %(default)s)")
+    job.add_argument(
+        "--start-timeout", type=float, default=300, help="seconds for the handlers to load (default: %(default)s)"
+    )
+    job.add_argument(
+        "--lock-timeout", type=float, default=120, help="seconds to wait for another canary (default: %(default)s)"
+    )
     options = parser.parse_args(argv)
     if options.command == "job" and not options.handler:
         options.handler = ["main"]
@@ -852,10 +1053,18 @@ def main(argv: list[str]) -> int:
         else:
             canary = Canary(options, config)
             result = canary.run()
-    except Broken as error:
+    except StageError as error:
         status, result = 1, dict(error.facts)
     except Interrupted as error:
-        status, result = 2, {"stage": "interrupted", "expected": "to be left to finish", "seen": str(error), "look_at": "who stopped it"}
+        status, result = (
+            2,
+            {
+                "stage": "interrupted",
+                "expected": "to be left to finish",
+                "seen": str(error),
+                "look_at": "who stopped it",
+            },
+        )
     except Exception as error:
         # The traceback names files and lines, and no value of a variable: the key is not in it.
         status = 2

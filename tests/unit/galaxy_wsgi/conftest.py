@@ -1,20 +1,16 @@
 # SPDX-FileCopyrightText: 2026 dagobah.galaxy contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts the bridge on the path, and stands in for a WSGI server."""
+"""Stands in for a WSGI server."""
 
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-BRIDGE = Path(__file__).parents[3] / "roles" / "uwsgi" / "files"
-sys.path.insert(0, str(BRIDGE))
 
 
 @dataclass

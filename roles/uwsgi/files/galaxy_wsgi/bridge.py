@@ -134,13 +134,12 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Write a part of the response."""
         kind = message["type"]
-        if self._complete:
-            return
-        if self._gone:
-            # In a task of its own a sender cannot tell the application, it can only break (and a2wsgi then waits for
-            # it for ever). The application hears of it through receive().
-            if asyncio.current_task() is self._task:
-                raise ClientDisconnected("The client has gone")
+        if self._gone and asyncio.current_task() is self._task:
+            raise ClientDisconnected("The client has gone")
+        if self._gone or self._complete:
+            # From a task of its own a sender cannot tell the application, it can only break (and a2wsgi would wait for
+            # it for ever). The application hears of it through receive(): let it.
+            await asyncio.sleep(0)
         elif kind == "http.response.start":
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
             self._head = (message["status"], headers)

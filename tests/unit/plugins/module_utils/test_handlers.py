@@ -8,7 +8,6 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import HandlersError, handler_list, job_config
 
 H0 = {"name": "handler0", "tags": ["handlers"]}
@@ -115,16 +114,25 @@ def test_job_config_is_merged_deep() -> None:
     [
         pytest.param(1, ["a"], ["galaxy_job_config", "dictionary"], id="list"),
         pytest.param(1, {"runners": ["a"]}, ["runners", "dictionary"], id="runners is a list"),
-        pytest.param(1, {"handling": {"processes": {"a": {}}}}, ["handling.processes", "galaxy_handlers"], id="processes"),
-        pytest.param(0, {"handling": {"max_grab": 1}}, ["handling", "galaxy_handlers names none"], id="handling of nothing"),
-        pytest.param(1, {"handling": {"assign": ["mem-self"]}}, ["mem-self", "db-skip-locked"], id="jobs in the web process"),
+        pytest.param(
+            1, {"handling": {"processes": {"a": {}}}}, ["handling.processes", "galaxy_handlers"], id="processes"
+        ),
+        pytest.param(
+            0, {"handling": {"max_grab": 1}}, ["handling", "galaxy_handlers names none"], id="handling of nothing"
+        ),
+        pytest.param(
+            1, {"handling": {"assign": ["mem-self"]}}, ["mem-self", "db-skip-locked"], id="jobs in the web process"
+        ),
         pytest.param(1, {"handling": {"assign": []}}, ["handling.assign", "at least one"], id="no method"),
         pytest.param(1, {"handling": {"max_grab": 0}}, ["handling.max_grab", "0", "from 1"], id="grabs nothing"),
         pytest.param(1, {"handling": {"default": "x"}}, ["handling.default", "x", "handler0"], id="default of nothing"),
         pytest.param(1, {"runners": {"local": None}}, ["runners", "at least one"], id="no runner"),
         pytest.param(1, {"execution": {"default": "x"}}, ["execution.default", "x", "local"], id="unknown environment"),
         pytest.param(
-            1, {"execution": {"environments": {"e": {"runner": "slurm"}}}}, ["environments.e", "slurm", "local"], id="runner"
+            1,
+            {"execution": {"environments": {"e": {"runner": "slurm"}}}},
+            ["environments.e", "slurm", "local"],
+            id="runner",
         ),
         pytest.param(1, {"execution": {"environments": {"e": 1}}}, ["environments.e", "dictionary"], id="environment"),
         pytest.param(1, {"tools": [{"id": "a", "handler": "x"}]}, ["handler x", "handler0"], id="a tool's handler"),

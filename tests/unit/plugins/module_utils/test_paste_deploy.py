@@ -15,14 +15,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import (
     PasteDeployError,
     combine_sections,
     to_paste_deploy,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 # --- Merging -------------------------------------------------------------------------------------
 
@@ -31,15 +30,23 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import
     "layers, expected",
     [
         pytest.param([{"app:main": {"a": 1}}], {"app:main": {"a": 1}}, id="nothing to merge"),
-        pytest.param([{"app:main": {"a": 1, "b": 2}}, {"app:main": {"b": 3}}], {"app:main": {"a": 1, "b": 3}}, id="later wins"),
+        pytest.param(
+            [{"app:main": {"a": 1, "b": 2}}, {"app:main": {"b": 3}}], {"app:main": {"a": 1, "b": 3}}, id="later wins"
+        ),
         pytest.param([{"app:main": {"a": 1}}, {"galaxy": {"a": 2}}], {"app:main": {"a": 2}}, id="galaxy is app:main"),
-        pytest.param([{"app:main": {"a": 1, "b": 2}}, {"galaxy": {"a": None}}], {"app:main": {"b": 2}}, id="null removes"),
+        pytest.param(
+            [{"app:main": {"a": 1, "b": 2}}, {"galaxy": {"a": None}}], {"app:main": {"b": 2}}, id="null removes"
+        ),
         pytest.param([{"uwsgi": {"l": [1, 2]}}, {"uwsgi": {"l": [3]}}], {"uwsgi": {"l": [3]}}, id="lists are replaced"),
         pytest.param([{"uwsgi": {"a": 1}}, {"uwsgi": None}], {"uwsgi": {"a": 1}}, id="null section is empty"),
         pytest.param([{"uwsgi": {"a": 1}}, None], {"uwsgi": {"a": 1}}, id="null layer"),
-        pytest.param([{"uwsgi": {"a": 1}}, {"uwsgi": {"a": 2}}, {"uwsgi": {"a": 3}}], {"uwsgi": {"a": 3}}, id="three layers"),
         pytest.param(
-            [{}, {"galaxy": {"a": 1}, "app:main": {"b": 2}}], {"app:main": {"a": 1, "b": 2}}, id="both names of one section"
+            [{"uwsgi": {"a": 1}}, {"uwsgi": {"a": 2}}, {"uwsgi": {"a": 3}}], {"uwsgi": {"a": 3}}, id="three layers"
+        ),
+        pytest.param(
+            [{}, {"galaxy": {"a": 1}, "app:main": {"b": 2}}],
+            {"app:main": {"a": 1, "b": 2}},
+            id="both names of one section",
         ),
         pytest.param([{"uwsgi": {"a": 1}}, {"uwsgi": {"b": None}}], {"uwsgi": {"a": 1}}, id="null of nothing"),
     ],
@@ -56,7 +63,9 @@ def test_combine_sections(layers: list[t.Any], expected: dict[str, t.Any]) -> No
         pytest.param({"uwsgi": {True: 1}}, ["section uwsgi", "key true", "quote it"], id="key is a boolean"),
         pytest.param({7: {"a": 1}}, ["section name 7", "quote it"], id="section name is a number"),
         pytest.param(
-            {"galaxy": {"brand": "a"}, "app:main": {"brand": "b"}}, ["section app:main", "key brand", "galaxy"], id="two values"
+            {"galaxy": {"brand": "a"}, "app:main": {"brand": "b"}},
+            ["section app:main", "key brand", "galaxy"],
+            id="two values",
         ),
     ],
 )
@@ -103,7 +112,9 @@ def test_combine_sections_leaves_its_input_alone() -> None:
             "env = A=%%(galaxy-at)(b)\n    env = C=%%(galaxy-dollar)(D)\n",
             id="beside placeholders of one's own",
         ),
-        pytest.param({"uwsgi": {"include": "$(A)"}}, "[uwsgi]\ninclude = $(A)\n", id="immediate options expand nothing"),
+        pytest.param(
+            {"uwsgi": {"include": "$(A)"}}, "[uwsgi]\ninclude = $(A)\n", id="immediate options expand nothing"
+        ),
         pytest.param(
             {"uwsgi": {"log-format": "%(addr) %(uri)"}}, "[uwsgi]\nlog-format = %%(addr) %%(uri)\n", id="log format"
         ),
@@ -127,7 +138,9 @@ def test_placeholders_on_request() -> None:
     "sections, words",
     [
         pytest.param({"app:main": {"a": "x\n[uwsgi]"}}, ["[app:main] a", "section"], id="section in a value"),
-        pytest.param({"app:main": {"a": "x\n  [uwsgi]\n"}}, ["[app:main] a", "white space"], id="indented section in a value"),
+        pytest.param(
+            {"app:main": {"a": "x\n  [uwsgi]\n"}}, ["[app:main] a", "white space"], id="indented section in a value"
+        ),
         pytest.param({"app:main": {"a": "x\n# y"}}, ["[app:main] a", "comment"], id="comment in a value"),
         pytest.param({"app:main": {"a": "x\n; y"}}, ["[app:main] a", "comment"], id="the other comment in a value"),
         pytest.param({"app:main": {"a": " x"}}, ["[app:main] a", '" x"', "white space"], id="leading space"),
@@ -150,13 +163,17 @@ def test_placeholders_on_request() -> None:
         pytest.param({"app:main": {"[a": 1}}, ["[app:main]", "[a"], id="section as a key"),
         pytest.param({"app:main": {"a\nb": 1}}, ["[app:main]", "a\\nb"], id="line break in a key"),
         pytest.param({"app:main": {"": 1}}, ["[app:main]", '""'], id="empty key"),
-        pytest.param({"app:main": {"a": 1, "A": 2}}, ["[app:main] A", "only in case"], id="keys that Galaxy takes for one"),
+        pytest.param(
+            {"app:main": {"a": 1, "A": 2}}, ["[app:main] A", "only in case"], id="keys that Galaxy takes for one"
+        ),
         pytest.param({"a]\n[b": {"c": 1}}, ["not a name for a section"], id="section name"),
         pytest.param({"uwsgi": {"a": "x\ny"}}, ["[uwsgi] a", "one line"], id="uWSGI: two lines"),
         pytest.param({"uwsgi": {"a": {"x": 1}}}, ["[uwsgi] a", "a dictionary"], id="uWSGI: dictionary"),
         pytest.param({"uwsgi": {"a": ["x", None]}}, ["[uwsgi] a", "item 2"], id="uWSGI: null in a list"),
         pytest.param(
-            {"uwsgi": {"processes": 2, "name": "x%(processes)"}}, ["[uwsgi] name", "%(processes)"], id="uWSGI: known placeholder"
+            {"uwsgi": {"processes": 2, "name": "x%(processes)"}},
+            ["[uwsgi] name", "%(processes)"],
+            id="uWSGI: known placeholder",
         ),
         pytest.param({"uwsgi": {"name": "%(a + 1)"}}, ["[uwsgi] name", "%(a + 1)"], id="uWSGI: arithmetic"),
     ],
@@ -182,7 +199,9 @@ class GalaxyParser(configparser.ConfigParser):
     """The same as galaxy.util.properties.NicerConfigParser."""
 
     def __init__(self) -> None:
-        super().__init__(defaults={"here": "/h", "__file__": "/h/galaxy.ini"}, interpolation=configparser.BasicInterpolation())
+        super().__init__(
+            defaults={"here": "/h", "__file__": "/h/galaxy.ini"}, interpolation=configparser.BasicInterpolation()
+        )
 
     def optionxform(self, optionstr: str) -> str:
         return str(super().optionxform(optionstr))
@@ -206,7 +225,9 @@ def read(parser: configparser.ConfigParser, text: str, path: Path) -> dict[str, 
     }
 
 
-key_names = st.from_regex(r"[a-z_][a-z0-9_.-]{0,12}", fullmatch=True).filter(lambda key: key not in ("here", "__file__"))
+key_names = st.from_regex(r"[a-z_][a-z0-9_.-]{0,12}", fullmatch=True).filter(
+    lambda key: key not in ("here", "__file__")
+)
 hostile = st.text(alphabet="%()$@[]#;=:,\\\"' \t\n\r\0aü\u00a0\u2028Z", max_size=20)
 values = st.one_of(hostile, st.text(max_size=20), st.booleans(), st.integers(), st.lists(hostile, max_size=3))
 
@@ -287,7 +308,7 @@ REAL_SECTIONS: dict[str, dict[str, t.Any]] = {
     },
     "app:main": {
         "paste.app_factory": "print_options:factory",
-        "brand": "100% ü; # \"quoted\" $(HOME) %(here)s @(x)",
+        "brand": '100% ü; # "quoted" $(HOME) %(here)s @(x)',
         "lines": "a\nb = c\n\nuwsgi-like = 1",
         "admin_users": ["a@example.org", "b@example.org"],
         "empty": "",
@@ -295,14 +316,14 @@ REAL_SECTIONS: dict[str, dict[str, t.Any]] = {
     },
 }
 
-APPLICATION = '''
+APPLICATION = """
 import json, os
 
 def factory(global_conf, **local_conf):
     with open(os.environ["RESULT"], "w") as file:
         json.dump(local_conf, file)
     os._exit(0)
-'''
+"""
 
 
 def find_uwsgi() -> str | None:
@@ -348,5 +369,7 @@ def test_real_uwsgi_and_paste_deploy_read_the_values(tmp_path: Path) -> None:
         for item in (value if isinstance(value, list) else [value])
     ]
     assert [(key, value) for key, value in told if key in REAL_SECTIONS["uwsgi"]] == given
-    wanted_app = {key: expected(value) for key, value in REAL_SECTIONS["app:main"].items() if key != "paste.app_factory"}
+    wanted_app = {
+        key: expected(value) for key, value in REAL_SECTIONS["app:main"].items() if key != "paste.app_factory"
+    }
     assert json.loads(result.read_text()) == wanted_app

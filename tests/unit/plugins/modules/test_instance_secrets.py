@@ -14,7 +14,6 @@ import typing as t
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils.secret_file import PLACEHOLDER
 from ansible_collections.dagobah.galaxy.plugins.modules import instance_secrets
 
@@ -119,7 +118,16 @@ def test_no_diff(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b'{"id_secret": "hunter2"', b"[]", b'"hunter2"', b'{"id_secret": 3}', b'{"id_secret": ""}', b"\xff\xfe"],
+    [
+        b"",
+        b"{",
+        b'{"id_secret": "hunter2"',
+        b"[]",
+        b'"hunter2"',
+        b'{"id_secret": 3}',
+        b'{"id_secret": ""}',
+        b"\xff\xfe",
+    ],
 )
 def test_a_damaged_file_is_an_error_and_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "secrets.json"

@@ -1,0 +1,109 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action check_input: everything wrong with a host's variables, at once, before any change."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
+from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
+
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROLES = os.path.join(COLLECTION, "roles")
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """Check the variables of a host, on the controller."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return a result that has failed if anything is wrong."""
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        task_vars = task_vars or {}
+        defaults, specs = self._read_roles()
+        values, problems = self._values({**defaults, **task_vars}, specs)
+        release = self._read_release(str(values.get("galaxy_release", "")))
+        problems += preflight.check(specs, values, names=task_vars, release=release)
+        errors = [problem.text for problem in problems if problem.fatal]
+        warnings = [problem.text for problem in problems if not problem.fatal]
+        result.update(changed=False, release_known=release is not None)
+        if warnings:
+            result["warnings"] = [*result.get("warnings", []), *warnings]
+        if errors:
+            host = task_vars.get("inventory_hostname", "this host")
+            count = "1 thing is" if len(errors) == 1 else f"{len(errors)} things are"
+            result["failed"] = True
+            result["msg"] = f"{count} wrong with the input for {host}; nothing has been changed.\n" + "\n".join(
+                f"- {error}" for error in errors
+            )
+        else:
+            result["msg"] = "The input is in order."
+        return result
+
+    def _load(self, path: str) -> t.Any:
+        """Read a YAML file of the collection's, whose templates may be filled in."""
+        try:
+            return self._loader.load_from_file(path, trusted_as_template=True)
+        except TypeError:
+            # ansible-core 2.18 trusts all strings.
+            return self._loader.load_from_file(path)
+
+    def _read_roles(self) -> tuple[dict[str, t.Any], dict[str, preflight.Spec]]:
+        """Return the defaults and the argument specs of all roles."""
+        defaults: dict[str, t.Any] = {}
+        specs: dict[str, preflight.Spec] = {}
+        for role in sorted(os.listdir(ROLES)):
+            path = os.path.join(ROLES, role, "defaults", "main.yml")
+            if os.path.exists(path):
+                defaults.update(self._load(path) or {})
+            path = os.path.join(ROLES, role, "meta", "argument_specs.yml")
+            if os.path.exists(path):
+                main = plain(self._load(path))["argument_specs"].get("main", {})
+                specs.update(main.get("options") or {})
+        if not specs:
+            raise AnsibleError(f"dagobah.galaxy.check_input: no argument specs below {ROLES}")
+        return defaults, specs
+
+    def _values(
+        self, variables: dict[str, t.Any], specs: dict[str, preflight.Spec]
+    ) -> tuple[dict[str, t.Any], list[Problem]]:
+        """Return the variables of the specs with their templates filled in."""
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        values: dict[str, t.Any] = {}
+        problems: list[Problem] = []
+        for name in specs:
+            if name not in variables:
+                continue
+            try:
+                values[name] = plain(templar.template(variables[name]))
+            except InputError as error:
+                problems.append(Problem(f"{name}: {error}"))
+            except AnsibleError as error:
+                problems.append(Problem(f"{name}: its template cannot be filled in: {error}"))
+        return values, problems
+
+    def _read_release(self, release: str) -> dict[str, t.Any] | None:
+        """Return what the collection knows about the release, or None."""
+        if not preflight.RELEASE.fullmatch(release):
+            return None
+        path = os.path.join(ROLES, "galaxy", "files", "releases", release, "options.json")
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as file:
+            table: dict[str, t.Any] = json.load(file)
+        return table

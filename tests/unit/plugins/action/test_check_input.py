@@ -1,0 +1,101 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action check_input, in a real run of ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+COLLECTIONS = Path(__file__).resolve().parents[4] / "collections"
+
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Check
+      dagobah.galaxy.check_input:
+"""
+
+pytestmark = pytest.mark.skipif(not COLLECTIONS.is_dir(), reason="needs a checkout")
+
+
+def run(directory: Path, *arguments: str, **variables: t.Any) -> tuple[int, str]:
+    (directory / "playbook.yml").write_text(PLAYBOOK)
+    (directory / "inventory").write_text("here ansible_host=127.0.0.1 ansible_port=1\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ansible", "playbook"),
+            *("-i", str(directory / "inventory"), "-e", json.dumps(variables), *arguments),
+            str(directory / "playbook.yml"),
+        ],
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+            "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+            "ANSIBLE_HOME": str(directory),
+            "ANSIBLE_NOCOLOR": "1",
+        },
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_defaults_are_in_order_and_nothing_is_changed(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "--check")
+    assert code == 0, output
+    assert "ok=1    changed=0" in output
+    assert "WARNING" not in output
+
+
+def test_templates_are_filled_in(tmp_path: Path) -> None:
+    code, output = run(
+        tmp_path,
+        mine="/opt/galaxy",
+        galaxy_root="{{ mine }}",
+        uwsgi_processes="{{ 1 + 1 }}",
+        galaxy_config={"app:main": {"brand": "{{ mine }}", "admin_users": ["{{ mine }}"]}},
+    )
+    assert code == 0, output
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+    code, output = run(
+        tmp_path,
+        uwsgi_processes="{{ 1 - 1 }}",
+        uwsgi_threads="{{ nobody_knows }}",
+        galaxy_database_connection="mysql://galaxy:hunter2@db/galaxy",
+        galaxy_config={"galaxy": {"brnd": "x"}},
+        galaxy_handler=2,
+        postgresql_objects_users=[{"name": "a", "password": "hunter2", "flags": "x"}],
+    )
+    assert code == 2, output
+    for words in (
+        "6 things are wrong with the input for here; nothing has been changed.",
+        "- uwsgi_processes: 0: has to be a number from 1",
+        "- uwsgi_threads: its template cannot be filled in: 'nobody_knows' is undefined",
+        '- galaxy_database_connection: "mysql://galaxy:********@db/galaxy"',
+        '- galaxy_config app:main.brnd: "x": Galaxy has no option brnd; did you mean brand?',
+        "- galaxy_handler: no role has such a variable; did you mean galaxy_handlers?",
+        "- postgresql_objects_users: ",
+    ):
+        assert words in output
+    assert "hunter2" not in output
+
+
+def test_warnings_do_not_stop_the_run(tmp_path: Path) -> None:
+    code, output = run(tmp_path, galaxy_systemd_mode="x")
+    assert code == 0, output
+    assert "galaxy_systemd_mode" in output and "no effect" in output

@@ -1,0 +1,436 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wrong input, each with what the message has to say: the variable, its value and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
+
+ROOT = Path(__file__).resolve().parents[4]
+ROLES = ROOT / "roles"
+
+
+def read_specs() -> dict[str, preflight.Spec]:
+    specs: dict[str, preflight.Spec] = {}
+    for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
+        specs.update(yaml.safe_load(path.read_text())["argument_specs"].get("main", {}).get("options") or {})
+    return specs
+
+
+def read_defaults() -> dict[str, t.Any]:
+    """Return the defaults of all roles. The only templates in them are names of other variables."""
+    defaults: dict[str, t.Any] = {}
+    for path in sorted(ROLES.glob("*/defaults/main.yml")):
+        defaults.update(yaml.safe_load(path.read_text()) or {})
+
+    def fill(value: t.Any) -> t.Any:
+        while isinstance(value, str) and "{{" in value:
+            value = re.sub(r"\{\{ (\w+) \}\}", lambda found: str(defaults[found.group(1)]), value)
+        return value
+
+    return {name: fill(value) for name, value in defaults.items()}
+
+
+SPECS = read_specs()
+DEFAULTS = read_defaults()
+RELEASE = json.loads((ROLES / "galaxy/files/releases/26.1.2/options.json").read_text())
+
+
+def messages(changes: dict[str, t.Any], fatal: bool = True, release: t.Any = RELEASE) -> list[str]:
+    values = {**DEFAULTS, **changes}
+    # What depends on it in the defaults.
+    if "galaxy_root" in changes:
+        for name, value in DEFAULTS.items():
+            if name not in changes and isinstance(value, str) and value.startswith(DEFAULTS["galaxy_root"] + "/"):
+                values[name] = str(changes["galaxy_root"]) + value[len(DEFAULTS["galaxy_root"]) :]
+    found = preflight.check(
+        SPECS, {name: value for name, value in values.items() if name in SPECS}, names=values, release=release
+    )
+    return [problem.text for problem in found if problem.fatal is fatal]
+
+
+def app(**options: t.Any) -> dict[str, t.Any]:
+    return {"galaxy_config": {"app:main": options}}
+
+
+def test_the_defaults_are_in_order() -> None:
+    assert messages({}) == []
+    assert messages({}, fatal=False) == []
+
+
+FINE = {
+    "numbers from the command line": {"uwsgi_processes": "4", "galaxy_handlers": "3", "galaxy_create_user": "false"},
+    "user as a dictionary": {
+        "galaxy_user": {"name": "gx", "group": "gx", "home": "/home/gx", "shell": "/bin/bash", "uid": 900}
+    },
+    "external database": {"galaxy_database_connection": "postgresql://galaxy:s3cret@db.example.org:5432/galaxy"},
+    "database with its driver": {"galaxy_database_connection": "postgresql+psycopg2:///galaxy"},
+    "SQLite for one process": {
+        "galaxy_database_connection": "sqlite:////srv/galaxy/data/universe.sqlite?isolation_level=IMMEDIATE",
+        "uwsgi_processes": 1,
+        "galaxy_handlers": 0,
+    },
+    "one process without handlers": {"uwsgi_processes": 1, "galaxy_handlers": 0},
+    "Unix socket": {"uwsgi_socket": "/srv/galaxy/run/uwsgi.sock"},
+    "IPv6": {"uwsgi_socket": "[::1]:4001", "nginx_listen": ["80", "[::]:80"]},
+    "nginx by address": {"nginx_listen": ["127.0.0.1:8080", "443 ssl", "*:81 default_server"]},
+    "the same port on another address": {"nginx_listen": ["192.0.2.1:4001"]},
+    "prefix": {"galaxy_url_prefix": "/a/galaxy"},
+    "elsewhere": {"galaxy_root": "/opt/galaxy"},
+    "logs beside the system's": {"galaxy_log_dir": "/var/log/galaxy"},
+    "the exercises": {
+        "galaxy_config": {
+            "galaxy": {
+                "brand": "My Galaxy",
+                "admin_users": ["admin@example.org"],
+                "database_connection": "postgresql:///galaxy?host=/var/run/postgresql",
+                "file_path": "/srv/galaxy/data/objects",
+                "job_config_file": "/srv/galaxy/config/job_conf.yml",
+                "nginx_x_accel_redirect_base": "/_x_accel_redirect",
+                "allow_user_impersonation": "True",
+                "object_store_store_by": "uuid",
+                "library_import_dir": "/libraries/admin",
+                "database_engine_option_pool_size": 5,
+            },
+            "uwsgi": {"socket": "127.0.0.1:4001", "processes": 2, "threads": 2, "buffer-size": 16384, "master": True},
+        }
+    },
+    "allowed unknown": {"galaxy_config": {"app:main": {"mine": 1}}, "galaxy_config_allow_unknown": "yes"},
+    "null takes out": {"galaxy_config": {"app:main": {"log_level": None}}},
+    "further section": {"galaxy_config": {"filter:prefix": {"use": "egg:x"}}},
+    "slurm": {
+        "galaxy_job_config": {
+            "runners": {"slurm": {"load": "galaxy.jobs.runners.slurm:SlurmJobRunner", "workers": 2}},
+            "execution": {"default": "slurm", "environments": {"slurm": {"runner": "slurm", "tags": ["a"]}}},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("changes", [pytest.param(changes, id=name) for name, changes in FINE.items()])
+def test_right_input(changes: dict[str, t.Any]) -> None:
+    assert messages(changes) == []
+
+
+# What is changed, and the words that one message has to have.
+WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
+    # Types
+    "text for a number": ({"uwsgi_processes": "many"}, ["uwsgi_processes", '"many"', "whole number"]),
+    "fraction for a number": ({"uwsgi_threads": 1.5}, ["uwsgi_threads", "1.5", "whole number"]),
+    "boolean for a number": ({"uwsgi_threads": True}, ["uwsgi_threads", "true", "whole number"]),
+    "word for a boolean": ({"galaxy_create_user": "maybe"}, ["galaxy_create_user", '"maybe"', "true or false"]),
+    "list for text": ({"galaxy_url_prefix": ["/a"]}, ["galaxy_url_prefix", '["/a"]', "text"]),
+    "text for a list": ({"nginx_listen": "80"}, ["nginx_listen", '"80"', "a list of texts"]),
+    "text for a dictionary": ({"galaxy_config": "brand=x"}, ["galaxy_config", '"brand=x"', "a dictionary"]),
+    "null": ({"galaxy_root": None}, ["galaxy_root", "null", "path"]),
+    "unknown key in a list": (
+        {"postgresql_objects_users": [{"name": "a", "pass": "b"}]},
+        ["postgresql_objects_users", "pass", "name (required)"],
+    ),
+    "missing key in a list": (
+        {"postgresql_objects_databases": [{"owner": "a"}]},
+        ["postgresql_objects_databases", "name"],
+    ),
+    # Numbers
+    "no process": ({"uwsgi_processes": 0}, ["uwsgi_processes", "0", "from 1"]),
+    "fewer than no process": ({"uwsgi_processes": -2}, ["uwsgi_processes", "-2", "from 1"]),
+    "no thread": ({"uwsgi_threads": 0}, ["uwsgi_threads", "0", "from 1"]),
+    "no time": ({"galaxy_request_timeout": 0}, ["galaxy_request_timeout", "0", "from 1", "seconds"]),
+    "negative stop time": ({"supervisor_web_stop_timeout": -1}, ["supervisor_web_stop_timeout", "-1", "from 1"]),
+    "no drain time": ({"galaxy_drain_timeout": 0}, ["galaxy_drain_timeout", "0", "from 1"]),
+    "negative expiry": ({"nginx_static_expires": -1}, ["nginx_static_expires", "-1", "from 0"]),
+    "no worker": ({"galaxy_local_runner_workers": 0}, ["galaxy_local_runner_workers", "0", "from 1"]),
+    # Names
+    "instance name": ({"galaxy_instance_name": "my galaxy"}, ["galaxy_instance_name", "my galaxy", "letters"]),
+    "instance name with a slash": ({"galaxy_instance_name": "../x"}, ["galaxy_instance_name", "../x"]),
+    "group of programs": ({"galaxy_supervisor_group": "g:x"}, ["galaxy_supervisor_group", "g:x", "letters"]),
+    "user": ({"galaxy_user": "Galaxy User"}, ["galaxy_user", "Galaxy User", "lower-case"]),
+    "user with options": ({"galaxy_user": "-galaxy"}, ["galaxy_user", "-galaxy"]),
+    "user is a number": ({"galaxy_user": 1000}, ["galaxy_user", "1000", "a name, or a dictionary"]),
+    "user without name": ({"galaxy_user": {"uid": 7}}, ["galaxy_user", "name is required"]),
+    "user's unknown key": ({"galaxy_user": {"name": "g", "hoem": "/x"}}, ["galaxy_user.hoem", "home"]),
+    "user's group": ({"galaxy_user": {"name": "g", "group": "g;x"}}, ["galaxy_user.group", "g;x", "lower-case"]),
+    "user's home": ({"galaxy_user": {"name": "g", "home": "home"}}, ["galaxy_user.home", '"home"', "absolute"]),
+    "user's number": ({"galaxy_user": {"name": "g", "uid": 0}}, ["galaxy_user.uid", "0", "from 1"]),
+    "root": ({"galaxy_user": "root"}, ["galaxy_user", "root", "must not run as root"]),
+    "one account for both": ({"galaxy_privsep_user": "galaxy"}, ["galaxy_privsep_user", "galaxy", "another account"]),
+    "configuration for nginx": ({"galaxy_config_group": "galaxy"}, ["galaxy_config_group", "galaxy", "nginx"]),
+    "server name": (
+        {"nginx_server_names": ["a.example.org; return 200"]},
+        ["nginx_server_names", "return 200", "host name"],
+    ),
+    "server name with a variable": ({"nginx_server_names": ["$host"]}, ["nginx_server_names", "$host"]),
+    "no server name": ({"nginx_server_names": []}, ["nginx_server_names", "[]", "at least one"]),
+    "header": (
+        {"nginx_stripped_headers": ["Remote-User"]},
+        ["nginx_stripped_headers", "Remote-User", "HTTP_REMOTE_USER"],
+    ),
+    # Release
+    "release without a patch level": ({"galaxy_release": 26.1}, ["galaxy_release", "26.1", "26.1.2"]),
+    "branch for a release": ({"galaxy_release": "release_26.1"}, ["galaxy_release", "release_26.1", "26.1.2"]),
+    "newest": ({"galaxy_release": "latest"}, ["galaxy_release", "latest", "26.1.2"]),
+    "classic release": ({"galaxy_release": "22.1.1"}, ["galaxy_release", "22.1.1", "22.5"]),
+    "uv's version": ({"galaxy_uv_version": "latest"}, ["galaxy_uv_version", "latest", "0.13.9"]),
+    # Paths
+    "relative path": ({"galaxy_root": "srv/galaxy"}, ["galaxy_root", '"srv/galaxy"', "absolute path"]),
+    "home directory": ({"galaxy_root": "~/galaxy"}, ["galaxy_root", '"~/galaxy"', "absolute path"]),
+    "space in a path": ({"galaxy_log_dir": "/srv/my logs"}, ["galaxy_log_dir", "/srv/my logs", "absolute path"]),
+    "shell in a path": ({"galaxy_config_dir": "/srv/$(id)"}, ["galaxy_config_dir", "/srv/$(id)", "absolute path"]),
+    "semicolon in a path": ({"nginx_client_body_temp_path": "/x;y"}, ["nginx_client_body_temp_path", "/x;y"]),
+    "line break in a path": ({"galaxy_log_dir": "/srv/a\n"}, ["galaxy_log_dir", "/srv/a\\n"]),
+    "dots in a path": ({"galaxy_root": "/srv/../etc/galaxy"}, ["galaxy_root", "/srv/../etc/galaxy", "/etc/galaxy"]),
+    "slash at the end": ({"galaxy_root": "/srv/galaxy/"}, ["galaxy_root", "/srv/galaxy/", "trailing"]),
+    "root directory": ({"galaxy_root": "/"}, ["galaxy_root", '"/"', "directory of the system"]),
+    "system directory": (
+        {"galaxy_mutable_data_dir": "/var/lib"},
+        ["galaxy_mutable_data_dir", "/var/lib", "directory of the system"],
+    ),
+    "lost at restart": ({"galaxy_root": "/tmp/galaxy"}, ["galaxy_root", "/tmp/galaxy", "restart"]),
+    "data in the configuration": (
+        {"galaxy_mutable_data_dir": "/srv/galaxy/config/data"},
+        ["galaxy_mutable_data_dir", "/srv/galaxy/config/data", "lies in galaxy_config_dir", "apart"],
+    ),
+    "configuration in the data": (
+        {"galaxy_config_dir": "/srv/galaxy/data/config"},
+        ["galaxy_config_dir", "/srv/galaxy/data/config", "galaxy_m"],
+    ),
+    "one directory twice": (
+        {"galaxy_log_dir": "/srv/galaxy/run"},
+        ["galaxy_log_dir", "/srv/galaxy/run", "galaxy_run_dir"],
+    ),
+    "long path of a socket": ({"galaxy_run_dir": "/srv/" + "x" * 100}, ["galaxy_run_dir", "too long", "107"]),
+    # Where it listens
+    "no port": ({"uwsgi_socket": "127.0.0.1"}, ["uwsgi_socket", '"127.0.0.1"', "host:port"]),
+    "port out of range": ({"uwsgi_socket": "127.0.0.1:70000"}, ["uwsgi_socket", "127.0.0.1:70000", "65535"]),
+    "open to all": ({"uwsgi_socket": "0.0.0.0:4001"}, ["uwsgi_socket", "0.0.0.0:4001", "127.0.0.1:4001"]),
+    "socket with a space": ({"uwsgi_socket": "/srv/galaxy/a b"}, ["uwsgi_socket", "/srv/galaxy/a b", "absolute path"]),
+    "one port twice": ({"nginx_listen": ["4001"]}, ["nginx_listen", "4001", "uwsgi_socket", "one of its own"]),
+    "nginx's port out of range": ({"nginx_listen": ["0"]}, ["nginx_listen", '"0"', "from 1 to 65535"]),
+    "nginx's port is a word": ({"nginx_listen": ["http"]}, ["nginx_listen", '"http"', "port or address:port"]),
+    "nginx injected": (
+        {"nginx_listen": ["80; include /etc/passwd"]},
+        ["nginx_listen", "include", "port or address:port"],
+    ),
+    "nginx nowhere": ({"nginx_listen": []}, ["nginx_listen", "[]", "at least one port"]),
+    "prefix without a slash": ({"galaxy_url_prefix": "galaxy"}, ["galaxy_url_prefix", '"galaxy"', "/galaxy"]),
+    "prefix with a slash at its end": (
+        {"galaxy_url_prefix": "/galaxy/"},
+        ["galaxy_url_prefix", '"/galaxy/"', "without a slash"],
+    ),
+    "prefix with a brace": ({"galaxy_url_prefix": "/g{x}"}, ["galaxy_url_prefix", "/g{x}", "/galaxy"]),
+    "prefix is a URL": ({"galaxy_url_prefix": "https://a/galaxy"}, ["galaxy_url_prefix", "https://a/galaxy", "path"]),
+    "size with a word": ({"nginx_client_max_body_size": "10 GB"}, ["nginx_client_max_body_size", "10 GB", "10g"]),
+    "size with a fraction": ({"nginx_client_max_body_size": "1.5g"}, ["nginx_client_max_body_size", "1.5g", "10g"]),
+    "directive without an end": ({"nginx_server_directives": ["gzip on"]}, ["nginx_server_directives", "gzip on", ";"]),
+    "directive with a brace": (
+        {"nginx_server_directives": ["location / {;"]},
+        ["nginx_server_directives", "do not match"],
+    ),
+    # Environment
+    "umask as a number": ({"supervisor_umask": 23}, ["supervisor_umask", "23", '"027"']),
+    "name in the environment": ({"supervisor_environment": {"A-B": "x"}}, ["supervisor_environment", "A-B", "letters"]),
+    "line in the environment": (
+        {"supervisor_environment": {"A": "x\ny"}},
+        ["supervisor_environment.A", "x\\ny", "line break"],
+    ),
+    "list in the environment": (
+        {"galaxy_download_environment": {"A": ["x"]}},
+        ["galaxy_download_environment.A", "text"],
+    ),
+    # Database
+    "other database": (
+        {"galaxy_database_connection": "mysql://u:hunter2@h/galaxy"},
+        ["galaxy_database_connection", "mysql://u:********@h/galaxy", "postgresql"],
+    ),
+    "short scheme": (
+        {"galaxy_database_connection": "postgres:///galaxy"},
+        ["galaxy_database_connection", "is called postgresql"],
+    ),
+    "percent sign": (
+        {"galaxy_database_connection": "postgresql://u:hunter%402@h/galaxy"},
+        ["galaxy_database_connection", "postgresql://u:********@h/galaxy", "no percent sign", "migrations"],
+    ),
+    "no URL": ({"galaxy_database_connection": "galaxy"}, ["galaxy_database_connection", '"galaxy"', "URL"]),
+    "no database": (
+        {"galaxy_database_connection": "postgresql://h"},
+        ["galaxy_database_connection", "names no database"],
+    ),
+    "port of the database": (
+        {"galaxy_database_connection": "postgresql://h:x/g"},
+        ["galaxy_database_connection", "65535"],
+    ),
+    "SQLite for two": (
+        {"galaxy_database_connection": "sqlite:////x.sqlite", "galaxy_handlers": 0},
+        ["galaxy_database_connection", "sqlite:////x.sqlite", "one process write at a time", "uwsgi_processes to 1"],
+    ),
+    "SQLite with handlers": (
+        {"galaxy_database_connection": "sqlite:////x.sqlite", "uwsgi_processes": 1},
+        ["galaxy_database_connection", "sqlite:////x.sqlite", "take jobs", "galaxy_handlers to 0"],
+    ),
+    "SQLite in Galaxy's options": (
+        app(database_connection="sqlite:////x.sqlite"),
+        ["galaxy_config app:main.database_connection", "sqlite:////x.sqlite", "uwsgi_processes to 1"],
+    ),
+    # Handlers and jobs
+    "negative handlers": ({"galaxy_handlers": -1}, ["galaxy_handlers", "-1", "from 0"]),
+    "two handlers of one name": ({"galaxy_handlers": ["a", "a"]}, ["galaxy_handlers", "given twice"]),
+    "handler called main": ({"galaxy_handlers": ["main"]}, ["galaxy_handlers", "main", "web processes"]),
+    "no handlers for two": ({"galaxy_handlers": 0}, ["galaxy_handlers", "0", "uwsgi_processes to 1"]),
+    "processes in the job configuration": (
+        {"galaxy_job_config": {"handling": {"processes": {"a": {}}}}},
+        ["galaxy_job_config", "handling.processes", "galaxy_handlers"],
+    ),
+    "unknown environment": (
+        {"galaxy_job_config": {"execution": {"default": "slrm"}}},
+        ["galaxy_job_config", '"slrm"', "execution.environments", "local"],
+    ),
+    "unknown section of jobs": (
+        {"galaxy_job_config": {"runer": {}}},
+        ["galaxy_job_config.runer", "runners", "did you mean runners?"],
+    ),
+    "type in the job configuration": (
+        {"galaxy_job_config": {"runners": {"local": {"workers": "4"}}}},
+        ["galaxy_job_config.runners.local.workers", '"4"', "whole number"],
+    ),
+    # Galaxy's options
+    "unknown option": (
+        app(admin_user="a@b"),
+        ["galaxy_config app:main.admin_user", "a@b", "did you mean admin_users?"],
+    ),
+    "word for a boolean option": (
+        app(require_login="sometimes"),
+        ["app:main.require_login", "sometimes", "true or false"],
+    ),
+    "word for a number option": (app(session_duration="long"), ["app:main.session_duration", "long", "whole number"]),
+    "not among the allowed": (app(cleanup_job="maybe"), ["app:main.cleanup_job", "maybe", "always, onsuccess, never"]),
+    "boolean that was a word": (
+        app(simplified_workflow_run_ui=False),
+        ["app:main.simplified_workflow_run_ui", "false", "off, prefer", "quote it"],
+    ),
+    "structure in an INI file": (app(file_sources=[{"type": "ftp"}]), ["app:main", "file_sources", "ftp"]),
+    "known secret": (
+        app(id_secret="USING THE DEFAULT IS NOT SECURE!"),
+        ["app:main.id_secret", "********", "leave the option out"],
+    ),
+    "short secret": (app(id_secret="abcd"), ["app:main.id_secret", "********", "from 5 to 56"]),
+    "long secret": (app(id_secret="x" * 64), ["app:main.id_secret", "********", "64 bytes", "from 5 to 56"]),
+    "known key": (app(bootstrap_admin_api_key="changeme"), ["app:main.bootstrap_admin_api_key", "no secret"]),
+    "section in a value": (app(brand="x\n[uwsgi]"), ["galaxy_config", "[app:main] brand", "section"]),
+    "two names, two values": (
+        {"galaxy_config": {"galaxy": {"brand": "a"}, "app:main": {"brand": "b"}}},
+        ["galaxy_config", "brand", "give it once"],
+    ),
+    "section is a list": ({"galaxy_config": {"uwsgi": ["a"]}}, ["galaxy_config", "uwsgi", "dictionary"]),
+    "another job configuration": (
+        app(job_config_file="/x.yml"),
+        ["app:main.job_config_file", "/x.yml", "/srv/galaxy/config/job_conf.yml", "galaxy_job_config"],
+    ),
+    "another data directory": (app(data_dir="/data"), ["app:main.data_dir", "/data", "galaxy_mutable_data_dir"]),
+    "downloads from elsewhere": (app(file_path="/data"), ["app:main.file_path", "/data", "/srv/galaxy/data/objects"]),
+    "another application": (
+        app(**{"paste.app_factory": "galaxy.web.buildapp:app_factory"}),
+        ["app:main.paste.app_factory", "galaxy_wsgi:app_factory"],
+    ),
+    # uWSGI's options
+    "other processes": ({"uwsgi_options": {"processes": 4}}, ["uwsgi_options.processes", "4", "set uwsgi_processes"]),
+    "other socket": (
+        {"galaxy_config": {"uwsgi": {"socket": "127.0.0.1:5000"}}},
+        ["galaxy_config uwsgi.socket", "127.0.0.1:5000", "set uwsgi_socket"],
+    ),
+    "daemon": ({"uwsgi_options": {"daemonize": "/x.log"}}, ["uwsgi_options.daemonize", "/x.log", "foreground"]),
+    "no master": ({"uwsgi_options": {"master": False}}, ["uwsgi_options.master", "false", "has to be true"]),
+    "no application": ({"uwsgi_options": {"need-app": "false"}}, ["uwsgi_options.need-app", "has to be true"]),
+    "two lines": ({"uwsgi_options": {"env": "A=x\nB=y"}}, ["uwsgi_options", "[uwsgi] env", "one line"]),
+    "option of uWSGI": ({"uwsgi_options": {"a b": 1}}, ["uwsgi_options", "a b", "not a name"]),
+    # Names of variables
+    "misspelt variable": ({"galaxy_handler": 2}, ["galaxy_handler", "did you mean galaxy_handlers?"]),
+    "misspelt variable of nginx": (
+        {"nginx_server_name": "a"},
+        ["nginx_server_name", "did you mean nginx_server_names?"],
+    ),
+    "retired variable": ({"galaxy_root_dir": "/srv"}, ["galaxy_root_dir", "galaxy_root", "rename"]),
+    "another meaning": ({"galaxy_commit_id": "release_26.1"}, ["galaxy_commit_id", "PyPI", "galaxy_release"]),
+}
+
+
+@pytest.mark.parametrize("changes, words", [pytest.param(*case, id=name) for name, case in WRONG.items()])
+def test_wrong_input(changes: dict[str, t.Any], words: list[str]) -> None:
+    found = messages(changes)
+    assert any(all(word in message for word in words) for message in found), found
+    for message in found:
+        assert "\n" not in message
+        assert "hunter" not in message
+
+
+def test_there_are_enough_wrong_inputs() -> None:
+    assert len(WRONG) >= 40
+
+
+def test_everything_is_told_at_once() -> None:
+    together: dict[str, t.Any] = {}
+    names = [
+        "no process",
+        "no thread",
+        "no time",
+        "root",
+        "prefix without a slash",
+        "one port twice",
+        "misspelt variable",
+    ]
+    for name in names:
+        together.update(WRONG[name][0])
+    found = messages(together)
+    for name in names:
+        assert any(all(word in message for word in WRONG[name][1]) for message in found), name
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"galaxy_manage_clone": False}, ["galaxy_manage_clone", "no effect"]),
+        ({"galaxy_systemd_mode": "mule"}, ["galaxy_systemd_mode", "no effect"]),
+        ({"galaxy_brand_of_mine": "x"}, ["galaxy_brand_of_mine", "no role"]),
+        (app(allow_user_creation=True), ["allow_user_creation", "allow_local_account_creation"]),
+        (app(session_key="a"), ["session_key", "no longer"]),
+    ],
+)
+def test_warnings(changes: dict[str, t.Any], words: list[str]) -> None:
+    assert messages(changes) == []
+    found = messages(changes, fatal=False)
+    assert any(all(word in message for word in words) for message in found), found
+
+
+@pytest.mark.parametrize(
+    "name", ["nginx_conf_user", "postgresql_version", "supervisor_installed", "ansible_user", "my_galaxy"]
+)
+def test_variables_of_other_software_are_left_alone(name: str) -> None:
+    assert messages({name: "x"}) == []
+    assert messages({name: "x"}, fatal=False) == []
+
+
+def test_a_release_without_a_table_is_not_checked_against_one() -> None:
+    assert messages(app(whatever=1), release=None) == []
+
+
+def test_secrets_are_not_shown() -> None:
+    changes = {
+        "postgresql_objects_users": [{"name": "a", "password": "hunter2", "x": 1}],
+        "supervisor_environment": {"API_TOKEN": "hunter2\n"},
+        **app(id_secret="hunter2 ", remote_user_secret="hunter2\n[x]", smtp_password=["hunter2"]),
+        "galaxy_database_connection": "postgresql://galaxy:hunter2@h:99999/g",
+    }
+    found = messages(changes)
+    assert len(found) >= 5
+    assert "hunter2" not in "\n".join(found)
+
+
+def test_specs_and_defaults_name_the_same_variables() -> None:
+    assert set(SPECS) == set(DEFAULTS)
