@@ -22,7 +22,7 @@ ROLES = os.path.join(COLLECTION, "roles")
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """Check the variables of a host, on the controller."""
 
     TRANSFERS_FILES = False

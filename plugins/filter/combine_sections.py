@@ -71,4 +71,5 @@ class FilterModule:
     """Tell Ansible what filters there are here."""
 
     def filters(self) -> dict[str, t.Any]:
+        """Return the filters by name."""
         return {"combine_sections": combine_sections}

@@ -56,4 +56,5 @@ class FilterModule:
     """Tell Ansible what filters there are here."""
 
     def filters(self) -> dict[str, t.Any]:
+        """Return the filters by name."""
         return {"handler_list": handler_list}

@@ -65,4 +65,5 @@ class FilterModule:
     """Tell Ansible what filters there are here."""
 
     def filters(self) -> dict[str, t.Any]:
+        """Return the filters by name."""
         return {"job_config": job_config}

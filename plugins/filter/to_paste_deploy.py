@@ -77,4 +77,5 @@ class FilterModule:
     """Tell Ansible what filters there are here."""
 
     def filters(self) -> dict[str, t.Any]:
+        """Return the filters by name."""
         return {"to_paste_deploy": to_paste_deploy}

@@ -57,9 +57,6 @@ class Problem:
     text: str
     fatal: bool = True
 
-    def __str__(self) -> str:
-        return self.text
-
 
 def problem(variable: str, value: t.Any, allowed: str, fatal: bool = True, secret: bool = False) -> Problem:
     """Return a problem in the form "variable: value: what is allowed"."""

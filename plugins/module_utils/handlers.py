@@ -62,9 +62,8 @@ def handler_list(handlers: t.Any) -> list[dict[str, t.Any]]:
 
     result: list[dict[str, t.Any]] = []
     names: set[str] = set()
-    for item in handlers:
-        if isinstance(item, str):
-            item = {"name": item}
+    for given in handlers:
+        item = {"name": given} if isinstance(given, str) else given
         if not isinstance(item, dict) or "name" not in item:
             raise _bad(item, "a handler is a name, or a dictionary with the key name (and tags)")
         unknown = sorted(str(key) for key in item if key not in ("name", "tags"))

@@ -126,6 +126,7 @@ UWSGI_IMMEDIATE = frozenset(
 
 # uWSGI's triggers for environment variables and files, and the placeholders that hide them from it.
 HIDDEN_TRIGGERS = {"$(": ("galaxy-dollar", "$"), "@(": ("galaxy-at", "@")}
+HIDING_PLACEHOLDERS = tuple(name for name, _char in HIDDEN_TRIGGERS.values())
 UWSGI_PLACEHOLDER = re.compile(r"%\(([^)]+)\)")
 
 
@@ -152,13 +153,11 @@ def _sections(sections: t.Any, name: str) -> dict[str, dict[str, t.Any]]:
     for section, options in sections.items():
         if not isinstance(section, str):
             raise PasteDeployError(f"{name}: the section name {shown(section)} is not a string; quote it")
-        if options is None:
-            options = {}
-        if not isinstance(options, dict):
+        if options is not None and not isinstance(options, dict):
             raise PasteDeployError(f"{name}: section {section} is {shown(options)}; it has to be a dictionary")
         target = SECTION_ALIASES.get(section, section)
         merged = result.setdefault(target, {})
-        for key, value in options.items():
+        for key, value in (options or {}).items():
             if not isinstance(key, str):
                 raise PasteDeployError(
                     f"{name}: section {section}, key {shown(key)}: not a string; quote it (YAML reads a bare"
@@ -203,8 +202,8 @@ def _scalar(value: t.Any, section: str, key: str) -> str:
     if not isinstance(value, str):
         kind = "a dictionary" if isinstance(value, dict) else "a list"
         raise PasteDeployError(
-            f"{_where(section, key)}: {shown(value, key)}: {kind} cannot stand here in an INI file; keep it in a file of"
-            " its own and name that file (most such options of Galaxy have a companion ending in _file)"
+            f"{_where(section, key)}: {shown(value, key)}: {kind} cannot stand here in an INI file; keep it in a"
+            " file of its own and name that file (most such options of Galaxy have a companion ending in _file)"
         )
     return value
 
@@ -247,8 +246,8 @@ def _galaxy_value(value: t.Any, section: str, key: str) -> list[str]:
             )
         if line.startswith(("#", ";", "[")):
             raise PasteDeployError(
-                f"{_where(section, key)}: {shown(line, key)}: a line of a value begins with {line[0]}, which a reader of"
-                " the file would take for a " + ("section" if line[0] == "[" else "comment")
+                f"{_where(section, key)}: {shown(line, key)}: a line of a value begins with {line[0]}, which a"
+                " reader of the file would take for a " + ("section" if line[0] == "[" else "comment")
             )
     return lines
 
@@ -265,13 +264,13 @@ def _uwsgi_value(value: t.Any, key: str, keys: Iterable[str], placeholders: bool
     if key not in UWSGI_IMMEDIATE:
         for found in UWSGI_PLACEHOLDER.finditer(text):
             name = found.group(1)
-            if name in keys or " " in name or name in {"ini-paste", *(ph for ph, char in HIDDEN_TRIGGERS.values())}:
+            if name in keys or " " in name or name in {"ini-paste", *HIDING_PLACEHOLDERS}:
                 raise PasteDeployError(
-                    f"{_where(UWSGI_SECTION, key)}: {shown(text, key)}: uWSGI would put the value of its option {name} in"
-                    f" place of {found.group()}, and has no way to write that text itself; write the value out"
+                    f"{_where(UWSGI_SECTION, key)}: {shown(text, key)}: uWSGI would put the value of its option {name}"
+                    f" in place of {found.group()}, and has no way to write that text itself; write the value out"
                 )
         text = text.replace("%", "%%")
-        for trigger, (placeholder, char) in HIDDEN_TRIGGERS.items():
+        for trigger, (placeholder, _char) in HIDDEN_TRIGGERS.items():
             if trigger in text:
                 hidden.add(trigger)
                 # uWSGI looks for $( and @( first and for %( last, and does not go back.
@@ -312,7 +311,8 @@ def _section_lines(section: str, options: Mapping[str, t.Any], placeholders: boo
     for key, value in options.items():
         if not pattern.fullmatch(key):
             raise PasteDeployError(
-                f"{_where(section)}: {shown(key)} is not a name for an option (letters, digits, dot, hyphen and underscore)"
+                f"{_where(section)}: {shown(key)} is not a name for an option (letters, digits, dot, hyphen,"
+                " underscore)"
             )
         if key.lower() in seen:
             raise PasteDeployError(

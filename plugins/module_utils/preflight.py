@@ -165,8 +165,8 @@ NOT_SHARED = {
     "galaxy_vcs": "a release is installed from PyPI, not from a repository; set galaxy_release",
     "galaxy_local_tools": "this version of the collection installs no local tools",
     "galaxy_local_tools_dir": "this version of the collection installs no local tools",
-    "galaxy_config_files": "this version of the collection copies no further files; the job configuration is galaxy_job_config",
-    "galaxy_config_templates": "this version of the collection copies no further files; the job configuration is galaxy_job_config",
+    "galaxy_config_files": "no further files are copied yet; the job configuration is galaxy_job_config",
+    "galaxy_config_templates": "no further files are copied yet; the job configuration is galaxy_job_config",
     "galaxy_config_style": "the configuration is always galaxy.ini, which uWSGI and Galaxy share",
     "galaxy_config_file": "the configuration is always galaxy.ini in galaxy_config_dir",
     "galaxy_layout": "directories are below galaxy_root; set galaxy_root or the directories one by one",
@@ -236,7 +236,7 @@ SYSTEM_DIRECTORIES = frozenset(
         "/sbin",
         "/srv",
         "/sys",
-        "/tmp",
+        "/tmp",  # noqa: S108 (a name to refuse)
         "/usr",
         "/usr/bin",
         "/usr/lib",
@@ -257,11 +257,11 @@ SYSTEM_DIRECTORIES = frozenset(
         "/var/opt",
         "/var/run",
         "/var/spool",
-        "/var/tmp",
+        "/var/tmp",  # noqa: S108
     ]
 )
 # Emptied at every start of the machine, or no real files.
-VOLATILE_DIRECTORIES = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp", "/boot")
+VOLATILE_DIRECTORIES = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp", "/boot")  # noqa: S108
 
 INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 GROUP_OF_PROGRAMS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
@@ -278,6 +278,9 @@ LISTEN = re.compile(
     r"(?:(?P<address>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+):)?(?P<port>\d+)(?P<parameters>(?: [a-z0-9_=]+)*)"
 )
 SOCKET = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):(?P<port>\d+)")
+
+# Every address of the machine, as uWSGI and nginx write it.
+ANY_ADDRESS = ("", "*", "0.0.0.0", "[::]")  # noqa: S104 (names to refuse)
 
 # sun_path of a Unix socket has 108 bytes, the last of which is 0.
 LONGEST_SOCKET_PATH = 107
@@ -345,7 +348,7 @@ def _check_path(name: str, value: t.Any) -> Iterator[Problem]:
         yield problem(
             name,
             value,
-            "has to be an absolute path of letters, digits and . _ + @ - only (it is written into files of nginx, uWSGI and shells)",
+            "has to be an absolute path of letters, digits and . _ + @ - (others mean something to nginx or shells)",
         )
     elif os.path.normpath(value) != value or str(value).startswith("//"):
         yield problem(
@@ -377,7 +380,7 @@ def _check_release(variables: Variables) -> Iterator[Problem]:
         yield problem(
             "galaxy_release",
             release,
-            "this version of the collection installs Galaxy 22.5 and later; classic releases (up to 22.1) are not supported yet",
+            "has to be 22.5.0 or later; classic releases (up to 22.1) are not supported yet",
         )
 
 
@@ -432,7 +435,7 @@ def _check_user(variables: Variables) -> Iterator[Problem]:
         yield problem(
             "galaxy_config_group",
             variables["galaxy_config_group"],
-            "nginx is a member of that group, and may not read the configuration; name a group of its own, such as galaxy-config",
+            "nginx is in that group, and may not read the configuration; name another, such as galaxy-config",
         )
 
 
@@ -555,16 +558,16 @@ def check_ports(variables: Variables) -> Iterator[Problem]:
         yield problem("uwsgi_socket", socket, "the port has to be from 1 to 65535")
         return
     host = found["host"]
-    if host in ("", "0.0.0.0", "[::]"):
+    if host in ANY_ADDRESS:
         yield problem(
             "uwsgi_socket",
             socket,
-            "whoever reaches this port passes nginx by, as uWSGI's protocol knows no password; allowed is one address, such as"
-            f" 127.0.0.1:{port}",
+            "uWSGI's protocol knows no password, and whoever reaches this port passes nginx by; allowed is one address,"
+            f" such as 127.0.0.1:{port}",
         )
     for item in variables.get("nginx_listen") or []:
         listen = LISTEN.fullmatch(str(item))
-        if listen and int(listen["port"]) == port and (listen["address"] or "*") in ("*", "0.0.0.0", "[::]", host):
+        if listen and int(listen["port"]) == port and (listen["address"] or "") in (*ANY_ADDRESS, host):
             yield problem(
                 "nginx_listen", item, f"uWSGI has that port (uwsgi_socket: {socket}); each needs one of its own"
             )
@@ -805,7 +808,7 @@ def check_downloads(variables: Variables) -> Iterator[Problem]:
             yield problem(
                 f"galaxy_config app:main.{name}",
                 value,
-                f"nginx hands downloads out of {', '.join(allowed)} only; name a directory there, or set galaxy_mutable_data_dir",
+                f"nginx hands out {', '.join(allowed)}; name one below them, or set galaxy_mutable_data_dir",
             )
 
 
@@ -836,8 +839,8 @@ def check_galaxy(variables: Variables, release: dict[str, t.Any] | None) -> Iter
         yield problem(
             "galaxy_handlers",
             variables.get("galaxy_handlers"),
-            f"without handlers the one web process runs the jobs; set uwsgi_processes to 1 (it is {variables['uwsgi_processes']}), or"
-            " name handlers",
+            "without handlers the one web process runs the jobs; name handlers, or set uwsgi_processes to 1"
+            f" (it is {variables['uwsgi_processes']})",
         )
 
 

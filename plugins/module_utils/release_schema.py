@@ -29,7 +29,7 @@ def find_config_package() -> str:
     spec = importlib.util.find_spec("galaxy.config")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("galaxy.config is not installed here")
-    return list(spec.submodule_search_locations)[0]
+    return next(iter(spec.submodule_search_locations))
 
 
 def facts(schema: t.Any, top: bool = True) -> t.Any:
@@ -99,9 +99,10 @@ def renamed_in_source(path: str) -> dict[str, str]:
         tree = ast.parse(file.read())
     renamed: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-            if any(isinstance(target, ast.Name) and target.id == "renamed_options" for target in node.targets):
-                renamed.update(ast.literal_eval(node.value))
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
+            continue
+        if any(isinstance(target, ast.Name) and target.id == "renamed_options" for target in node.targets):
+            renamed.update(ast.literal_eval(node.value))
     return renamed
 
 
@@ -116,7 +117,7 @@ def actions_in_source(path: str) -> tuple[list[str], dict[str, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Dict):
             continue
-        for key, value in zip(node.keys, node.values):
+        for key, value in zip(node.keys, node.values, strict=True):
             if not (isinstance(key, ast.Constant) and isinstance(value, ast.Call) and isinstance(value.func, ast.Name)):
                 continue
             if value.func.id == "_DeprecatedAndDroppedAction":

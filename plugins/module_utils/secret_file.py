@@ -31,11 +31,10 @@ def wanted_lengths(wanted: t.Any) -> dict[str, int]:
     if not isinstance(wanted, dict) or not wanted:
         raise SecretFileError("secrets has to be a dictionary of lengths by name")
     result = {}
-    for name, length in wanted.items():
+    for name, given in wanted.items():
         if not isinstance(name, str) or not SECRET_NAME.fullmatch(name):
             raise SecretFileError(f"secrets: {name!r} is not a name (letters, digits and underscores)")
-        if isinstance(length, str) and length.isdigit():
-            length = int(length)
+        length = int(given) if isinstance(given, str) and given.isdigit() else given
         if isinstance(length, bool) or not isinstance(length, int) or not SHORTEST <= length <= LONGEST:
             raise SecretFileError(f"secrets: {name}: {length!r} is not a length from {SHORTEST} to {LONGEST}")
         result[name] = length

@@ -98,4 +98,5 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_warnings_do_not_stop_the_run(tmp_path: Path) -> None:
     code, output = run(tmp_path, galaxy_systemd_mode="x")
     assert code == 0, output
-    assert "galaxy_systemd_mode" in output and "no effect" in output
+    assert "galaxy_systemd_mode" in output
+    assert "no effect" in output

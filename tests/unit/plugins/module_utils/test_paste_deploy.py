@@ -277,8 +277,7 @@ def uwsgi_reader(text: str) -> list[tuple[str, str]]:
             position += 1
     section = ""
     options: list[tuple[str, str]] = []
-    for line in "".join(data).split("\n"):
-        line = line.strip(" \t\r")
+    for line in (line.strip(" \t\r") for line in "".join(data).split("\n")):
         if line.startswith("["):
             section = line[1:-1]
         elif line and line[0] not in ";#" and section == "uwsgi":
@@ -289,9 +288,10 @@ def uwsgi_reader(text: str) -> list[tuple[str, str]]:
     for key, value in options:
         if key == "set-placeholder" and value.split("=")[0] in hidden:
             continue
+        seen = value
         for name, char in hidden.items():
-            value = value.replace(f"%({name})(", f"{char}(")
-        result.append((key, value))
+            seen = seen.replace(f"%({name})(", f"{char}(")
+        result.append((key, seen))
     return result
 
 

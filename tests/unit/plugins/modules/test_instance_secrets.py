@@ -60,12 +60,14 @@ def mode(path: Path) -> int:
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     first = run(path, {"id_secret": 48, "other": 16})
-    assert first["changed"] and first["created"] == ["id_secret", "other"]
+    assert first["changed"]
+    assert first["created"] == ["id_secret", "other"]
     assert len(first["secrets"]["id_secret"]) == 48
     assert first["secrets"]["id_secret"].isalnum()
     assert mode(path) == 0o600
     second = run(path, {"id_secret": 48, "other": 16})
-    assert not second["changed"] and second["created"] == []
+    assert not second["changed"]
+    assert second["created"] == []
     assert second["secrets"] == first["secrets"]
     assert [item.name for item in tmp_path.iterdir()] == ["secrets.json"]
 
@@ -134,7 +136,8 @@ def test_a_damaged_file_is_an_error_and_kept(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
     result = run(path, {"id_secret": 48})
     assert result["failed"]
-    assert str(path) in result["msg"] and "backup" in result["msg"]
+    assert str(path) in result["msg"]
+    assert "backup" in result["msg"]
     assert "hunter2" not in json.dumps(result)
     assert path.read_bytes() == content
 
@@ -153,13 +156,15 @@ def test_a_damaged_file_is_an_error_and_kept(tmp_path: Path, content: bytes) -> 
 )
 def test_bad_arguments(tmp_path: Path, secrets: t.Any, more: dict[str, t.Any], words: str) -> None:
     result = run(tmp_path / "secrets.json", secrets, **more)
-    assert result["failed"] and words in result["msg"]
+    assert result["failed"]
+    assert words in result["msg"]
     assert not list(tmp_path.iterdir())
 
 
 def test_no_directory(tmp_path: Path) -> None:
     result = run(tmp_path / "missing" / "secrets.json", {"id_secret": 48})
-    assert result["failed"] and "No such file or directory" in result["msg"]
+    assert result["failed"]
+    assert "No such file or directory" in result["msg"]
 
 
 def test_documentation_names_the_options() -> None:
