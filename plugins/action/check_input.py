@@ -33,11 +33,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Return a result that has failed if anything is wrong."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        _validation, arguments = self.validate_argument_spec(argument_spec={"schema": {"type": "dict", "default": {}}})
         task_vars = task_vars or {}
         defaults, specs = self._read_roles()
         values, problems = self._values({**defaults, **task_vars}, specs)
-        release = self._read_release(str(values.get("galaxy_release", "")))
+        release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
         problems += preflight.check(specs, values, names=task_vars, release=release)
         errors = [problem.text for problem in problems if problem.fatal]
         warnings = [problem.text for problem in problems if not problem.fatal]

@@ -87,8 +87,8 @@ def handler_list(handlers: t.Any) -> list[dict[str, t.Any]]:
         result.append({"name": name, "tags": tags})
     for item in result:
         for tag in item["tags"]:
-            if tag in names:
-                raise _bad(item, f"the tag {tag} is also the name of a handler; Galaxy cannot tell the two apart")
+            if tag in names and tag != item["name"]:
+                raise _bad(item, f"the tag {tag} is the name of another handler; Galaxy cannot tell the two apart")
     return result
 
 

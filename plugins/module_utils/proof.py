@@ -9,6 +9,7 @@ Every link is a function that returns facts or raises :class:`LinkError`. Nothin
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -203,16 +204,26 @@ def port_holder(address: str) -> str:
     if not inodes:
         return "nothing listens on %s" % what
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            for number in os.listdir("/proc/%s/fd" % pid):
-                link = os.readlink("/proc/%s/fd/%s" % (pid, number))
-                if link.startswith("socket:[") and link[8:-1] in inodes:
-                    with open("/proc/%s/cmdline" % pid, "rb") as stream:
-                        command = stream.read(200).replace(b"\0", b" ").decode("utf-8", "replace").strip()
-                    return "%s is held by process %s (%s)" % (what, pid, command)
-        except OSError:
-            continue
+        if inodes & _sockets(pid):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as stream:
+                    command = stream.read(200).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            except OSError:
+                continue
+            return "%s is held by process %s (%s)" % (what, pid, command)
     return "%s is held by a process that cannot be seen from here" % what
+
+
+def _sockets(pid: str) -> set[str]:
+    """Return the numbers of a process's sockets; it may end, or close some, while it is looked at."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for number in os.listdir("/proc/%s/fd" % pid):
+            with contextlib.suppress(OSError):
+                link = os.readlink("/proc/%s/fd/%s" % (pid, number))
+                if link.startswith("socket:["):
+                    found.add(link[8:-1])
+    return found
 
 
 def _table(path: str) -> list[list[str]]:
@@ -257,10 +268,8 @@ def check_uwsgi(
                 if version is not None and (release is None or version == release):
                     return {"version": version, "waited": round(time.monotonic() - began, 1)}
                 if version is None:
-                    seen, look_at = (
-                        "status 200, but %s" % show_body(response.body),
-                        "whether this socket is Galaxy's at all",
-                    )
+                    seen = "status 200, but %s" % show_body(response.body)
+                    look_at = "whether this socket is Galaxy's at all; %s" % port_holder(address)
                 else:
                     seen = "it answers as release %s" % version
                     look_at = "whether the web processes were restarted after the upgrade; %s" % port_holder(address)

@@ -23,6 +23,13 @@ description:
   - Variables that are spelt almost like one of the collection's, and those of other collections that have another
     name or meaning here, are errors. What has no effect is a warning.
   - It runs on the controller and looks at no machine.
+options:
+  schema:
+    description:
+      - What the release knows, as M(dagobah.galaxy.release_schema) returns it.
+      - Used instead of the collection's own table.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -37,6 +44,18 @@ notes:
 EXAMPLES = r"""
 - name: Check the variables
   dagobah.galaxy.check_input:
+  register: input
+
+- name: Read what a release knows that the collection has no table of
+  dagobah.galaxy.release_schema:
+    path: /srv/galaxy/releases/25.1.0-0a1b2c3d
+  register: release
+  when: not input.release_known
+
+- name: Check the variables against it
+  dagobah.galaxy.check_input:
+    schema: "{{ release.schema }}"
+  when: not input.release_known
 """
 
 RETURN = r"""

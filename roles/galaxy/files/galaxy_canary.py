@@ -44,6 +44,7 @@ import sqlalchemy as sa
 
 EMAIL = "canary@galaxy.invalid"  # .invalid is reserved: no mail can ever be sent there
 USERNAME = "galaxy-canary"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOCKED = "*"  # no hash of any password
 HISTORY_PREFIX = "canary "
 LOCK_NUMBER = 0x67785F63616E6172  # "gx_canar": PostgreSQL's advisory locks are numbers
@@ -78,6 +79,18 @@ class StageError(Exception):
 
 class Interrupted(BaseException):
     """A signal asks to stop. Not an Exception, so that nothing but the clean-up handles it."""
+
+
+def pause(seconds: float) -> None:
+    """Sleep. Only here can a signal end the run.
+
+    Anywhere else it is held back: it would leave a connection half open, and with it a lock in the database.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        time.sleep(seconds)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 # --- Configuration and database ---------------------------------------------------------------------
@@ -117,10 +130,11 @@ def database_url(config: dict[str, Any]) -> str:
 def shown_url(url: str) -> str:
     """Return the URL without its password, nor one given among its parameters."""
     try:
-        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+        shown = sa.engine.make_url(url).set(query={}).render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
         return url.partition(":")[0] + "://..."
-    return re.sub(r"([?&]\w*password=)[^&]*", r"\1***", shown)
+    _address, mark, parameters = url.partition("?")
+    return shown + mark + re.sub(r"(\w*password=)[^&]*", r"\1***", parameters)
 
 
 def connect(url: str) -> sa.engine.Engine:
@@ -163,7 +177,7 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
                     _database_hint(str(error)),
                     waited=time.monotonic() - began,
                 ) from last
-            time.sleep(1)
+            pause(1)
     wanted = _wanted_revisions()
     missing = [revision for revision in wanted if revision not in revisions]
     if not revisions or "galaxy_user" not in tables:
@@ -194,7 +208,7 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
 def _revisions(connection: sa.engine.Connection, tables: set[str]) -> list[str]:
     for table, column in (("alembic_version", "version_num"), ("migrate_version", "version")):
         if table in tables:
-            rows = connection.execute(sa.select(sa.column(column)).select_from(sa.table(table)))
+            rows: Any = connection.execute(sa.select(sa.column(column)).select_from(sa.table(table)))
             return sorted(str(row[0]) for row in rows)
     return []
 
@@ -287,7 +301,7 @@ class Model:
                 attempt = sa.text("SELECT pg_try_advisory_xact_lock(%d)" % LOCK_NUMBER)
                 while not connection.execute(attempt).scalar():
                     self._too_late(deadline, timeout)
-                    time.sleep(1)
+                    pause(1)
             else:
                 stream = stack.enter_context(open(config_file, "rb"))
                 while True:
@@ -296,7 +310,7 @@ class Model:
                         break
                     except OSError:
                         self._too_late(deadline, timeout)
-                        time.sleep(1)
+                        pause(1)
             yield
 
     @staticmethod
@@ -480,7 +494,8 @@ class Model:
         return {name: value for name, value in values.items() if name in table.c}
 
     def _insert(self, connection: sa.engine.Connection, table: sa.Table, values: dict[str, Any]) -> int:
-        return int(connection.execute(table.insert().values(**self._known(table, values))).inserted_primary_key[0])
+        key: Any = connection.execute(table.insert().values(**self._known(table, values))).inserted_primary_key
+        return int(key[0])
 
 
 class Guard:
@@ -499,12 +514,12 @@ class Guard:
         """Wait until the other end of the pipe is closed; it says "done" before, or it was killed."""
         try:
             os.setsid()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             # Let go of the pipes to whoever started us: they would wait for them to be closed.
             null = os.open(os.devnull, os.O_RDWR)
-            for number in (0, 1, 2):
-                os.dup2(null, number)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
             if not os.read(reader, 1):
                 for _attempt in range(30):
                     try:
@@ -550,7 +565,7 @@ class Galaxy:
             connection.sock = context.wrap_socket(connection.sock, server_hostname=self._host.rsplit(":", 1)[0])
         return connection
 
-    def ask(self, method: str, path: str, payload: Any = None, timeout: float = 60) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, payload: Any = None, timeout: float = 30) -> tuple[int, bytes]:
         """Ask once."""
         headers = {"Host": self._host, "x-api-key": self._key, "Accept": "*/*", "User-Agent": "dagobah.galaxy canary"}
         body = None
@@ -651,7 +666,7 @@ class Canary:
                         ) from error
                 self.send(model, user_id)
             finally:
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                for number in SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
                 with self.timed("clean up"):
                     self.clean_up(model, user_id)
@@ -694,7 +709,7 @@ class Canary:
                     waited,
                     missing,
                 )
-            time.sleep(2)
+            pause(2)
         self.result["handlers"] = {str(process["server_name"]): process["pid"] for process in model.processes()}
 
     def send(self, model: Model, user_id: int) -> None:
@@ -760,7 +775,7 @@ class Canary:
 
     def await_job(self, model: Model, history_id: int) -> dict[str, Any]:
         """Wait for the job to end."""
-        began, pause = time.monotonic(), 0.3
+        began, step = time.monotonic(), 0.3
         while True:
             job = model.job(history_id)
             waited = time.monotonic() - began
@@ -768,8 +783,8 @@ class Canary:
                 break
             if waited > self.options.timeout:
                 raise self.stuck(model, job, waited)
-            time.sleep(pause)
-            pause = min(pause * 1.3, 2.0)
+            pause(step)
+            step = min(step * 1.3, 2.0)
         if job["state"] != "ok":
             said = [
                 str(job[name]).strip() for name in ("info", "tool_stderr", "job_stderr", "traceback") if job.get(name)
@@ -844,7 +859,7 @@ class Canary:
                     "the handler's log",
                     time.monotonic() - began,
                 )
-            time.sleep(0.5)
+            pause(0.5)
         path = "/api/datasets/%s/display?to_ext=txt" % dataset
         try:
             status, body = self.galaxy.ask("GET", path)
@@ -1042,7 +1057,8 @@ def _interrupt(number: int, _frame: object) -> None:
 def main(argv: list[str]) -> int:
     """Run, print the result and return the exit status: 0 if all is well, 1 if a stage is broken, 2 for the rest."""
     options = arguments(argv)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     status, result = 0, {}  # type: int, dict[str, Any]
     canary: Canary | None = None

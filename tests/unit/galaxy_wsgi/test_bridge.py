@@ -378,20 +378,18 @@ def test_client_that_left_stops_a_sender(call: Call, caplog: pytest.LogCaptureFi
 
 
 def test_client_that_left_ends_a_stream(call: Call) -> None:
-    ended = []
+    made = []
 
     async def parts() -> AsyncIterator[bytes]:
-        try:
-            while True:
-                yield b"x"
-        finally:
-            ended.append(True)
+        while True:
+            made.append(1)
+            yield b"x"
 
     async def endpoint(request: Request) -> Response:
         return StreamingResponse(parts())
 
     call(asgi(endpoint), write=broken_pipe)
-    assert ended
+    assert len(made) < 5
 
 
 def test_sender_in_a_task_of_its_own_is_not_broken(call: Call) -> None:

@@ -210,7 +210,7 @@ class Exchange:
             self._connection.abort()
 
     def _settle(self) -> None:
-        """Let tasks that outlive the request come to their end, for they only run while this thread does."""
+        """Let what outlives the request come to its end, for it only runs while this thread does."""
         tasks = asyncio.all_tasks(self._loop)
         if tasks:
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=LINGER))

@@ -27,8 +27,8 @@ PLAYBOOK = """
 pytestmark = pytest.mark.skipif(not COLLECTIONS.is_dir(), reason="needs a checkout")
 
 
-def run(directory: Path, *arguments: str, **variables: t.Any) -> tuple[int, str]:
-    (directory / "playbook.yml").write_text(PLAYBOOK)
+def run(directory: Path, *arguments: str, playbook: str = PLAYBOOK, **variables: t.Any) -> tuple[int, str]:
+    (directory / "playbook.yml").write_text(playbook)
     (directory / "inventory").write_text("here ansible_host=127.0.0.1 ansible_port=1\n")
     done = subprocess.run(
         [
@@ -100,3 +100,11 @@ def test_warnings_do_not_stop_the_run(tmp_path: Path) -> None:
     assert code == 0, output
     assert "galaxy_systemd_mode" in output
     assert "no effect" in output
+
+
+def test_a_schema_takes_the_place_of_the_table(tmp_path: Path) -> None:
+    playbook = PLAYBOOK.replace("check_input:", "check_input:\n        schema: {options: {mine: {type: int}}}")
+    code, output = run(tmp_path, playbook=playbook, galaxy_config={"galaxy": {"mine": "x", "brand": "y"}})
+    assert code == 2, output
+    assert 'app:main.mine: "x": has to be a whole number' in output
+    assert "Galaxy has no option brand" in output

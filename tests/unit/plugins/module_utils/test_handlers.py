@@ -26,6 +26,7 @@ H1 = {"name": "handler1", "tags": ["handlers"]}
         pytest.param([{"name": "big", "tags": ["a", "b"]}], [{"name": "big", "tags": ["a", "b"]}], id="tags"),
         pytest.param([{"name": "big", "tags": "a, b"}], [{"name": "big", "tags": ["a", "b"]}], id="tags as a string"),
         pytest.param([{"name": "big", "tags": ["a", "a"]}], [{"name": "big", "tags": ["a"]}], id="a tag twice"),
+        pytest.param([{"name": "a", "tags": ["a"]}], [{"name": "a", "tags": ["a"]}], id="a tag of its own name"),
     ],
 )
 def test_handler_list(given: t.Any, expected: list[t.Any]) -> None:
@@ -58,7 +59,7 @@ def test_handler_list(given: t.Any, expected: list[t.Any]) -> None:
         pytest.param(["galaxy"], ["galaxy", "web processes"], id="the web program's name"),
         pytest.param([{"name": "a", "tags": []}], ["at least one"], id="no tags"),
         pytest.param([{"name": "a", "tags": [1]}], ["the tag 1"], id="tag is a number"),
-        pytest.param([{"name": "a", "tags": ["b"]}, "b"], ["tag b", "name of a handler"], id="a tag is a handler"),
+        pytest.param([{"name": "a", "tags": ["b"]}, "b"], ["tag b", "name of another handler"], id="a tag is a handler"),
     ],
 )
 def test_handler_list_refuses(given: t.Any, words: list[str]) -> None:

@@ -13,7 +13,9 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils import proof_logs
 from hypothesis import given
 from hypothesis import strategies as st
 
-SECRET = st.text(string.ascii_letters + string.digits + "-_.+/=!$%^*", min_size=6, max_size=40).map(lambda text: "Q" + text + "Z")
+SECRET = st.text(string.ascii_letters + string.digits + "-_.+/=!$%^*", min_size=6, max_size=40).map(
+    lambda text: "Q" + text + "Z"
+)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ galaxy.exceptions.ConfigurationError: no such thing
 
 
 @pytest.mark.parametrize(
-    ("text", "chosen"),
+    "text, chosen",
     [
         ("all is well\nnothing to see\n", []),
         (TRACEBACK, TRACEBACK.splitlines()),
@@ -148,7 +150,10 @@ def test_what_is_new_is_preferred(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("ERROR of yesterday\n")
     start = log.stat().st_size
-    assert proof_logs.excerpt(str(log), start) == ["(nothing telling since this proof began; before it:)", "ERROR of yesterday"]
+    assert proof_logs.excerpt(str(log), start) == [
+        "(nothing telling since this proof began; before it:)",
+        "ERROR of yesterday",
+    ]
     assert proof_logs.excerpt(str(log), start, only_recent=True) == []
     with log.open("a") as stream:
         stream.write("ERROR of today, password=hunter22\n")

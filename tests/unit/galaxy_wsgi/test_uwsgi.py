@@ -1,0 +1,352 @@
+# SPDX-FileCopyrightText: 2026 dagobah.galaxy contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bridge in a real uWSGI: forks, streams, clients that leave, signals."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("pyuwsgi") is None, reason="pyuwsgi is not installed")
+
+HERE = Path(__file__).parent
+BRIDGE = HERE.parents[2] / "roles" / "uwsgi" / "files"
+
+# As the role configures uWSGI.
+OPTIONS = {
+    "master": "true",
+    "processes": "2",
+    "threads": "2",
+    "enable-threads": "true",
+    "single-interpreter": "true",
+    "need-app": "true",
+    "die-on-term": "true",
+    "thunder-lock": "true",
+    "py-call-uwsgi-fork-hooks": "true",
+    "skip-atexit-teardown": "true",
+    "worker-reload-mercy": "10",
+    "ignore-sigpipe": "true",
+    "ignore-write-errors": "true",
+    "socket-timeout": "10",
+    "buffer-size": "16384",
+    # Without it uWSGI would re-execute the interpreter below the virtual environment, which has no pyuwsgi.
+    "binary-path": sys.executable,
+}
+
+
+class Uwsgi:
+    """A running uWSGI."""
+
+    def __init__(self, directory: Path, environment: dict[str, str], **options: str | None) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.events_file = directory / "events"
+        self.log = directory / "uwsgi.log"
+        merged: dict[str, str | None] = {
+            **OPTIONS,
+            "http-socket": f"127.0.0.1:{self.port}",
+            "wsgi-file": str(HERE / "uwsgi_app.py"),
+            "pythonpath": str(BRIDGE),
+            **{name.replace("_", "-"): value for name, value in options.items()},
+        }
+        ini = directory / "uwsgi.ini"
+        ini.write_text("[uwsgi]\n" + "".join(f"{name} = {value}\n" for name, value in merged.items() if value is not None))
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [Path(sys.executable).with_name("uwsgi"), "--ini", str(ini)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment, "EVENTS": str(self.events_file)},
+                start_new_session=True,
+            )
+
+    def connect(self, timeout: float = 30) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def get(self, path: str, method: str = "GET", **kwargs: Any) -> tuple[int, bytes]:
+        connection = self.connect()
+        connection.request(method, path, **kwargs)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, body
+
+    def who(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.get("/who")[1])
+        return answer
+
+    def events(self) -> list[str]:
+        return self.events_file.read_text().splitlines() if self.events_file.exists() else []
+
+    def until(self, condition: Callable[[], Any], seconds: float = 15) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self.process.poll() is None or condition(), self.log.read_text()
+            if result := condition():
+                return result
+            time.sleep(0.05)
+        raise AssertionError(f"Not in {seconds} s:\n{self.log.read_text()}")
+
+    def happened(self, event: str, times: int = 1) -> Callable[[], bool]:
+        return lambda: sum(line.split()[0] == event for line in self.events()) >= times
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 30) -> float:
+        """Return how long it took."""
+        start = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(seconds)
+        return time.monotonic() - start
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Uwsgi]]:
+    """Start uWSGI, and wait for its workers."""
+    running = []
+
+    def run(environment: dict[str, str] | None = None, workers: int = 2, **options: str | None) -> Uwsgi:
+        uwsgi = Uwsgi(tmp_path, environment or {}, **options)
+        running.append(uwsgi)
+        uwsgi.until(uwsgi.happened("start", workers))
+        return uwsgi
+
+    yield run
+    for uwsgi in running:
+        uwsgi.kill()
+
+
+@pytest.fixture(scope="module")
+def uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uwsgi]:
+    """One that several tests use."""
+    server = Uwsgi(tmp_path_factory.mktemp("uwsgi"), {})
+    server.until(server.happened("start", 2))
+    yield server
+    server.kill()
+
+
+# --- Processes ---
+
+
+@pytest.mark.parametrize(
+    ("options", "workers", "preloaded"),
+    [
+        ({}, 2, True),
+        ({"py_call_uwsgi_fork_hooks": None, "py_call_osafterfork": "true"}, 2, True),
+        ({"py_call_uwsgi_fork_hooks": None}, 2, True),
+        ({"lazy_apps": "true"}, 2, False),
+        ({"threads": "1"}, 2, True),
+        ({"master": "false", "processes": "1", "threads": "1"}, 1, False),
+        ({"master": "false", "processes": "1"}, 1, False),
+    ],
+    ids=["default", "osafterfork", "no-fork-hooks", "lazy", "one-thread", "one-process", "one-process-threads"],
+)
+def test_each_worker_starts_once(
+    start: Callable[..., Uwsgi], options: dict[str, str | None], workers: int, preloaded: bool
+) -> None:
+    server = start(workers=workers, **options)
+    answers = [server.who() for _ in range(4)]
+    for answer in answers:
+        assert answer["in_pool"] == answer["pid"]
+        assert (answer["loaded_by"] != answer["pid"]) is preloaded
+        assert answer["state"] == "lifespan"
+    # A worker that is busy, if only with the end of a request, is not shut down but ended.
+    time.sleep(0.5)
+    server.stop()
+    numbers = [str(number + 1) for number in range(workers)]
+    for event in ("lifespan-start", "start", "lifespan-stop", "stop"):
+        assert sorted(line.split()[1] for line in server.events() if line.split()[0] == event) == numbers
+
+
+def test_every_thread_serves(uwsgi: Uwsgi) -> None:
+    begin = time.monotonic()
+    threads = [threading.Thread(target=uwsgi.get, args=("/slow?s=1",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begin < 1.9
+
+
+def test_worker_that_died_is_replaced(start: Callable[..., Uwsgi]) -> None:
+    server = start()
+    os.kill(server.who()["pid"], signal.SIGKILL)
+    server.until(server.happened("start", 3))
+    assert server.get("/who")[0] == 200
+
+
+# --- Requests and responses ---
+
+
+def test_client_address(uwsgi: Uwsgi) -> None:
+    host, port = uwsgi.who()["client"]
+    assert host == "127.0.0.1"
+    assert port >= 0
+
+
+def test_stream_arrives_as_it_is_produced(uwsgi: Uwsgi) -> None:
+    connection = uwsgi.connect()
+    connection.request("GET", "/ticks?n=3&s=0.5")
+    response = connection.getresponse()
+    begin = time.monotonic()
+    times = []
+    while response.readline():
+        times.append(time.monotonic() - begin)
+    connection.close()
+    assert times[0] < 0.3
+    assert times[2] > 0.8
+
+
+def test_background_does_not_delay_the_response(uwsgi: Uwsgi) -> None:
+    begin = time.monotonic()
+    assert uwsgi.get("/background") == (200, b"done")
+    assert time.monotonic() - begin < 1
+
+
+def test_head(uwsgi: Uwsgi) -> None:
+    connection = uwsgi.connect()
+    connection.request("HEAD", "/who")
+    response = connection.getresponse()
+    assert response.status == 200
+    assert int(response.headers["content-length"]) > 0
+    assert response.read() == b""
+
+
+@pytest.mark.parametrize("size", [0, 100_000, 50_000_000])
+def test_upload(uwsgi: Uwsgi, size: int) -> None:
+    assert uwsgi.get("/count", "POST", body=b"x" * size) == (200, str(size).encode())
+
+
+def test_chunked_upload(uwsgi: Uwsgi) -> None:
+    parts = (b"x" * 10_000 for _ in range(20))
+    assert uwsgi.get("/count", "POST", body=parts, encode_chunked=True, headers={"Transfer-Encoding": "chunked"}) == (
+        200,
+        b"200000",
+    )
+
+
+def test_upload_takes_no_memory(uwsgi: Uwsgi) -> None:
+    def memory() -> int:
+        pids = subprocess.check_output(["pgrep", "-P", str(uwsgi.process.pid)], text=True).split()
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 for pid in pids)
+
+    uwsgi.get("/count", "POST", body=b"x")
+    before = memory()
+    uwsgi.get("/count", "POST", body=(b"x" * 65536 for _ in range(3200)), headers={"Content-Length": str(65536 * 3200)})
+    assert memory() - before < 20_000_000
+
+
+def test_refused_upload_gets_its_answer(uwsgi: Uwsgi) -> None:
+    assert uwsgi.get("/refuse", "POST", body=b"x" * 10_000_000) == (403, b"no")
+
+
+def test_error_in_the_middle_is_seen(uwsgi: Uwsgi) -> None:
+    with pytest.raises(OSError, match=r"reset|Remote end closed") as error:
+        uwsgi.get("/broken")
+    assert isinstance(error.value, ConnectionResetError)
+    assert "broken on purpose" in uwsgi.log.read_text()
+
+
+# --- Clients that leave, and those that would stay for ever ---
+
+
+def test_silent_application_hears_that_the_client_left(uwsgi: Uwsgi) -> None:
+    connection = uwsgi.connect()
+    connection.request("GET", "/wait")
+    uwsgi.until(uwsgi.happened("wait-start"))
+    connection.close()
+    uwsgi.until(uwsgi.happened("http.disconnect"), 2)
+
+
+def test_stream_ends_when_the_client_leaves(uwsgi: Uwsgi) -> None:
+    connection = uwsgi.connect()
+    connection.request("GET", "/ticks?n=1000&s=30")
+    response = connection.getresponse()
+    response.readline()
+    response.close()
+    connection.close()
+    # All four threads are free at once, though the stream would have been silent for half a minute.
+    uwsgi.until(uwsgi.happened("ticks-end"), 2)
+
+
+def test_what_does_not_end_takes_no_thread(uwsgi: Uwsgi) -> None:
+    for _ in range(8):
+        assert uwsgi.get("/events")[0] == 501
+        assert uwsgi.get("/who", headers={"Upgrade": "websocket", "Connection": "Upgrade"})[0] == 501
+    assert uwsgi.get("/who")[0] == 200
+
+
+# --- Signals ---
+
+
+@pytest.mark.parametrize("options", [{}, {"threads": "1"}, {"lazy_apps": "true"}], ids=["default", "one-thread", "lazy"])
+def test_term_stops_at_once(start: Callable[..., Uwsgi], options: dict[str, str | None]) -> None:
+    server = start(**options)
+    assert server.stop() < 4
+    assert server.happened("stop", 2)()
+
+
+def test_term_does_not_wait_for_requests(start: Callable[..., Uwsgi]) -> None:
+    server = start()
+    thread = threading.Thread(target=lambda: pytest.raises(OSError, server.get, "/slow?s=60"))
+    thread.start()
+    server.until(server.happened("slow-start"))
+    assert server.stop() < 4
+    thread.join()
+
+
+def test_term_does_not_wait_for_an_application_that_hangs(start: Callable[..., Uwsgi]) -> None:
+    server = start({"STOP_TAKES": "60"})
+    server.get("/who")
+    assert 4 < server.stop() < 9
+
+
+def test_hup_finishes_requests_and_reloads(start: Callable[..., Uwsgi]) -> None:
+    server = start()
+    before = server.who()
+    answers: list[tuple[int, bytes]] = []
+    in_flight = threading.Thread(target=lambda: answers.append(server.get("/slow?s=2")))
+    in_flight.start()
+    server.until(server.happened("slow-start"))
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    # It waits in the socket's queue meanwhile.
+    after = server.who()
+    in_flight.join()
+    assert answers == [(200, b"slow but whole")]
+    assert server.process.poll() is None
+    assert after["loaded_by"] == before["loaded_by"], "the master is the same process"
+    assert after["pid"] != before["pid"]
+    assert server.happened("stop", 2)()
+
+
+def test_hup_does_not_wait_for_ever(start: Callable[..., Uwsgi]) -> None:
+    server = start(worker_reload_mercy="2")
+    thread = threading.Thread(target=lambda: pytest.raises(OSError, server.get, "/slow?s=60"))
+    thread.start()
+    server.until(server.happened("slow-start"))
+    begin = time.monotonic()
+    server.process.send_signal(signal.SIGHUP)
+    server.until(server.happened("start", 4), 15)
+    assert time.monotonic() - begin < 10
+    thread.join()
