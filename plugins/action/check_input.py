@@ -11,15 +11,15 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
-from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ROLES = os.path.join(COLLECTION, "roles")
 
-display = Display()
+# Variables that name files on the controller, and the directory beside a playbook in which they may be.
+CONTROLLER_FILES = {"galaxy_welcome_file": "templates", "galaxy_requirements_file": "files"}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -37,10 +37,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         task_vars = task_vars or {}
         defaults, specs = self._read_roles()
         values, problems = self._values({**defaults, **task_vars}, specs)
+        problems += self._files(values)
         release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
         problems += preflight.check(specs, values, names=task_vars, release=release)
-        errors = [problem.text for problem in problems if problem.fatal]
-        warnings = [problem.text for problem in problems if not problem.fatal]
+        errors = [found.text for found in problems if found.fatal]
+        warnings = [found.text for found in problems if not found.fatal]
         result.update(changed=False, release_known=release is not None)
         if warnings:
             result["warnings"] = [*result.get("warnings", []), *warnings]
@@ -96,6 +97,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             except AnsibleError as error:
                 problems.append(Problem(f"{name}: its template cannot be filled in: {error}"))
         return values, problems
+
+    def _files(self, values: dict[str, t.Any]) -> list[Problem]:
+        """Check that the files on the controller are there."""
+        problems = []
+        for name, directory in CONTROLLER_FILES.items():
+            value = values.get(name)
+            if not isinstance(value, str) or not value:
+                continue
+            try:
+                self._find_needle(directory, value)
+            except AnsibleError:
+                problems.append(
+                    problem(
+                        name, value, "there is no such file on the controller, beside the playbook or by its full path"
+                    )
+                )
+        return problems
 
     def _read_release(self, release: str) -> dict[str, t.Any] | None:
         """Return what the collection knows about the release, or None."""

@@ -17,8 +17,10 @@ description:
   - V([uwsgi]) and V([app:main]) stand first, everything else in the order given.
   - Booleans are V(true) and V(false). An option whose value is null is left out.
   - A list in V([uwsgi]) gives the option once for each item. A list elsewhere is joined by commas.
-  - Values are data. A percent sign is a percent sign; V(%p\), V($(VARIABLE\)) and V(@(file\)) reach uWSGI as such.
-    V(%(name\)) is refused in V([uwsgi]) where I(name) is another option there, as uWSGI has no way to write it.
+  - Values are data. A percent sign is a percent sign, and what uWSGI fills in elsewhere (C(%p), an environment variable
+    after a dollar sign, a file after an at sign) reaches uWSGI as such.
+  - The one exception - a percent sign with the name of another option of V([uwsgi]) in parentheses is refused in
+    V([uwsgi]), as uWSGI has no way to write it.
   - What the readers would lose, change or take for something else is an error that names section and option -
     control characters, white space at either end, a line of a value that begins with V([), V(#) or V(;).
 positional: _input

@@ -62,7 +62,11 @@ def check_types(specs: Mapping[str, Spec], values: Variables) -> tuple[list[Prob
         value = values[name]
         secret = bool(spec.get("no_log"))
         if not _fits(value, spec.get("type", "str")):
-            problems.append(problem(name, value, f"has to be {_expected(spec)}", secret=secret))
+            hint = ""
+            if isinstance(value, str) and spec.get("type") in ("list", "dict"):
+                example = '["..."]' if spec["type"] == "list" else '{"...": "..."}'
+                hint = f""" (on the command line: -e '{{"{name}": {example}}}')"""
+            problems.append(problem(name, value, f"has to be {_expected(spec)}{hint}", secret=secret))
             continue
         bare = {key: item for key, item in spec.items() if key not in ("default", "required")}
         result = ArgumentSpecValidator({name: bare}).validate({name: value})
@@ -274,6 +278,8 @@ HEADER_VARIABLE = re.compile(r"HTTP_[A-Z0-9_]+")
 UMASK = re.compile(r"0?[0-7]{3}")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VERSION = re.compile(r"\d+(\.\d+)+([a-z0-9.]*)?")
+# A name, with extras, versions and markers; no option of pip's, no path, no address.
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?[A-Za-z0-9 .,*+!<>=~;_()'\"-]*")
 LISTEN = re.compile(
     r"(?:(?P<address>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+):)?(?P<port>\d+)(?P<parameters>(?: [a-z0-9_=]+)*)"
 )
@@ -339,6 +345,15 @@ def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Pr
     yield from _check_release(variables)
     yield from _check_user(variables)
     yield from _check_nginx(variables)
+    packages = [
+        ("galaxy_additional_venv_packages", item) for item in variables.get("galaxy_additional_venv_packages") or []
+    ]
+    packages += [("galaxy_uwsgi_package", variables[name]) for name in ("galaxy_uwsgi_package",) if name in variables]
+    for name, item in packages:
+        if not REQUIREMENT.fullmatch(str(item)):
+            yield problem(
+                name, item, "has to be the name of a package on PyPI, with its version if need be, such as drmaa==0.7.9"
+            )
     for name in ("supervisor_environment", "galaxy_download_environment"):
         yield from _check_environment(name, variables.get(name) or {})
 
@@ -700,6 +715,9 @@ UWSGI_REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "enable-threads": (TRUE_WORDS, "Galaxy has threads of its own"),
 }
 
+# The lowest and highest that uWSGI's protocol (and nginx, which takes it over) can do with.
+BUFFER_SIZE = (4096, 65535)
+
 # Options of Galaxy that say the same as a variable (here as a template of it) which other parts need as well.
 GALAXY_BY_VARIABLE = {
     "data_dir": ("galaxy_mutable_data_dir", "{galaxy_mutable_data_dir}"),
@@ -760,6 +778,10 @@ def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
                     value,
                     f"contradicts {variable} ({shown(variables[variable])}), which others need too; set {variable}",
                 )
+        elif name == "buffer-size":
+            lowest, highest = BUFFER_SIZE
+            if not str(value).isdigit() or not lowest <= int(value) <= highest:
+                yield problem(where, value, f"has to be a number of bytes from {lowest} to {highest}")
         elif name in UWSGI_REFUSED:
             values, reason = UWSGI_REFUSED[name]
             if str(value).strip().lower() not in values:

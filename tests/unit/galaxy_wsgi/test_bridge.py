@@ -51,17 +51,17 @@ def test_json(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "line"), [(204, "204 No Content"), (418, "418 I'm a Teapot"), (499, "499 Unknown"), (599, "599 Unknown")]
+    "status, line", [(204, "204 No Content"), (418, "418 I'm a Teapot"), (499, "499 Unknown"), (599, "599 Unknown")]
 )
 def test_status_line(call: Call, status: int, line: str) -> None:
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return Response(status_code=status)
 
     assert call(asgi(endpoint)).status.lower() == line.lower()
 
 
 def test_repeated_response_headers(call: Call) -> None:
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         response = PlainTextResponse("x")
         response.set_cookie("a", "1")
         response.set_cookie("b", "2")
@@ -72,7 +72,7 @@ def test_repeated_response_headers(call: Call) -> None:
 
 
 def test_head_has_headers_and_no_body(call: Call) -> None:
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return PlainTextResponse("four")
 
     answer = call(asgi(endpoint), "HEAD")
@@ -80,13 +80,13 @@ def test_head_has_headers_and_no_body(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "code", "length"), [("bytes=0-9", 206, 10), ("bytes=99990-", 206, 10), ("", 200, 100_000)]
+    "header, code, length", [("bytes=0-9", 206, 10), ("bytes=99990-", 206, 10), ("", 200, 100_000)]
 )
 def test_range(call: Call, tmp_path: Path, header: str, code: int, length: int) -> None:
     path = tmp_path / "data"
     path.write_bytes(bytes(range(250)) * 400)
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return FileResponse(path)
 
     answer = call(asgi(endpoint), **({"HTTP_RANGE": header} if header else {}))
@@ -140,7 +140,7 @@ def test_body_is_read_on_demand(call: Call) -> None:
 def test_body_that_nobody_reads_is_drained(call: Call) -> None:
     body = Counting(1 << 20)
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return PlainTextResponse("no", status_code=403)
 
     assert call(asgi(endpoint), "POST", body=body, CONTENT_LENGTH=str(1 << 20)).code == 403
@@ -166,7 +166,7 @@ def test_multipart_upload(call: Call) -> None:
 def test_body_that_breaks_off_is_a_disconnect(call: Call) -> None:
     heard: list[Any] = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
         while (message := await receive())["type"] != "http.disconnect":
             heard.append(message["more_body"])
         heard.append(message["type"])
@@ -196,7 +196,7 @@ def test_stream_is_written_as_it_is_produced(call: Call) -> None:
             log.append(f"made {number}")
             yield b"%d" % number
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return StreamingResponse(parts())
 
     answer = call(asgi(endpoint), write=lambda chunk: log.append(f"sent {chunk.decode()}"))
@@ -209,7 +209,7 @@ def test_sync_generator_and_async_with_a_pause(call: Call) -> None:
         yield b"a"
         yield b"b"
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         await asyncio.sleep(0.01)
         return StreamingResponse(parts())
 
@@ -219,10 +219,10 @@ def test_sync_generator_and_async_with_a_pause(call: Call) -> None:
 def test_background_task_runs_after_the_response(call: Call) -> None:
     log: list[str] = []
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return PlainTextResponse("done", background=BackgroundTask(log.append, "background"))
 
-    call(asgi(endpoint), write=lambda chunk: log.append("sent"))
+    call(asgi(endpoint), write=lambda _chunk: log.append("sent"))
     assert log == ["sent", "background"]
 
 
@@ -245,7 +245,7 @@ def test_task_without_end_does_not_keep_the_thread(call: Call, monkeypatch: pyte
     monkeypatch.setattr(bridge, "LINGER", 0.01)
     tasks = []
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         tasks.append(asyncio.create_task(asyncio.sleep(3600)))
         return PlainTextResponse("done")
 
@@ -257,10 +257,8 @@ def test_task_without_end_does_not_keep_the_thread(call: Call, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("start_first", [False, True])
-def test_error_before_the_first_byte_is_500(
-    call: Call, caplog: pytest.LogCaptureFixture, start_first: bool
-) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+def test_error_before_the_first_byte_is_500(call: Call, caplog: pytest.LogCaptureFixture, start_first: bool) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
         if start_first:
             await send({"type": "http.response.start", "status": 200, "headers": []})
         raise LookupError("the reason")
@@ -273,7 +271,7 @@ def test_error_before_the_first_byte_is_500(
 
 @pytest.mark.parametrize("messages", [[], [{"type": "http.response.start", "status": 200}]])
 def test_application_that_does_not_answer(call: Call, messages: list[dict[str, Any]]) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
 
@@ -318,7 +316,7 @@ def test_error_in_the_middle_aborts_the_connection(call: Call, connection: FakeC
         yield b"half"
         raise LookupError("broken")
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return StreamingResponse(parts())
 
     assert call(asgi(endpoint)).body == b"half"
@@ -328,7 +326,7 @@ def test_error_in_the_middle_aborts_the_connection(call: Call, connection: FakeC
 def test_error_after_the_response_changes_nothing(
     call: Call, connection: FakeConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         def fail() -> None:
             raise LookupError("too late")
 
@@ -340,11 +338,11 @@ def test_error_after_the_response_changes_nothing(
     assert connection.log == ["release"]
 
 
-@pytest.mark.parametrize(("length", "expected"), [(b"4", ["release"]), (None, ["hang up", "release"])])
+@pytest.mark.parametrize("length, expected", [(b"4", ["release"]), (None, ["hang up", "release"])])
 def test_response_of_unknown_length_ends_before_the_background(
     call: Call, connection: FakeConnection, length: bytes | None, expected: list[str]
 ) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
         headers = [(b"content-length", length)] if length else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"four"})
@@ -358,14 +356,14 @@ def test_response_of_unknown_length_ends_before_the_background(
 # --- Clients that leave ---
 
 
-def broken_pipe(chunk: bytes) -> None:
+def broken_pipe(_chunk: bytes) -> None:
     raise OSError("write error")
 
 
 def test_client_that_left_stops_a_sender(call: Call, caplog: pytest.LogCaptureFixture) -> None:
     sent = 0
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
         nonlocal sent
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while True:
@@ -385,7 +383,7 @@ def test_client_that_left_ends_a_stream(call: Call) -> None:
             made.append(1)
             yield b"x"
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return StreamingResponse(parts())
 
     call(asgi(endpoint), write=broken_pipe)
@@ -396,7 +394,7 @@ def test_sender_in_a_task_of_its_own_is_not_broken(call: Call) -> None:
     """As a2wsgi's, for which a WSGI thread would wait for ever."""
     log = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         async def sender() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             for _ in range(3):
@@ -422,7 +420,7 @@ def test_is_disconnected(call: Call, connection: FakeConnection) -> None:
 
 
 def test_receive_ends_with_the_response(call: Call) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         waiting = asyncio.create_task(receive())
         await asyncio.sleep(0)
@@ -469,7 +467,7 @@ def test_request_scope_as_galaxy_does_it(call: Call) -> None:
         yield
 
     @app.get("/", dependencies=[Depends(session)])
-    def endpoint(name: str) -> str:
+    def endpoint() -> str:
         barrier.wait(10)
         return scope_of.get()["request"]
 
@@ -491,7 +489,7 @@ def test_request_scope_as_galaxy_does_it(call: Call) -> None:
 def test_each_thread_has_a_loop_of_its_own(call: Call) -> None:
     seen: list[tuple[int, int]] = []
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         seen.append((threading.get_ident(), id(asyncio.get_running_loop())))
         return PlainTextResponse("")
 
@@ -511,7 +509,7 @@ def test_each_thread_has_a_loop_of_its_own(call: Call) -> None:
 
 
 def test_anyio(call: Call) -> None:
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         results = []
 
         async def work(number: int) -> None:
@@ -546,7 +544,7 @@ def test_mounted_wsgi_application(call: Call) -> None:
 
 
 def test_websocket(call: Call) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError("must not be asked")
 
     answer = call(Bridge(app), HTTP_UPGRADE="websocket", HTTP_CONNECTION="upgrade")
@@ -554,14 +552,14 @@ def test_websocket(call: Call) -> None:
     assert b"WebSocket" in answer.body
 
 
-@pytest.mark.parametrize(("method", "code"), [("GET", 501), ("POST", 200)])
+@pytest.mark.parametrize("method, code", [("GET", 501), ("POST", 200)])
 def test_events(call: Call, method: str, code: int) -> None:
     async def events() -> AsyncIterator[str]:
         yield "data: 1\n\n"
         if method == "GET":
             await asyncio.sleep(3600)
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     answer = call(asgi(endpoint), method, "/api/events/stream")

@@ -14,7 +14,7 @@ MakeEnviron = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("given", "key", "expected"),
+    "given, key, expected",
     [
         ({}, "type", "http"),
         ({"REQUEST_METHOD": "PATCH"}, "method", "PATCH"),
@@ -53,7 +53,7 @@ def latin(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("uri", "path_info", "path", "raw_path"),
+    "uri, path_info, path, raw_path",
     [
         ("/api/version?x=/y", "/api/version", "/api/version", b"/api/version"),
         ("/d/%C3%A9t%C3%A9", latin("/d/été"), "/d/été", b"/d/%C3%A9t%C3%A9"),
@@ -112,12 +112,12 @@ def test_state_is_copied(make_environ: MakeEnviron) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("", None), ("0", 0), ("10737418240", 10737418240), ("-1", None), ("1_0", None), ("x", None)]
+    "value, expected", [("", None), ("0", 0), ("10737418240", 10737418240), ("-1", None), ("1_0", None), ("x", None)]
 )
 def test_content_length(value: str, expected: int | None) -> None:
     assert content_length({"CONTENT_LENGTH": value}) == expected
 
 
-@pytest.mark.parametrize(("upgrade", "expected"), [("websocket", True), ("WebSocket", True), ("h2c", False), ("", False)])
+@pytest.mark.parametrize("upgrade, expected", [("websocket", True), ("WebSocket", True), ("h2c", False), ("", False)])
 def test_is_websocket(upgrade: str, expected: bool) -> None:
     assert is_websocket({"HTTP_UPGRADE": upgrade}) is expected

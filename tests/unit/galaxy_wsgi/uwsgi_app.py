@@ -70,7 +70,7 @@ async def ticks(request: Request) -> Response:
     return StreamingResponse(parts())
 
 
-async def broken(request: Request) -> Response:
+async def broken(_: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
         yield b"half"
         await asyncio.sleep(0.1)
@@ -88,7 +88,7 @@ async def wait(request: Request) -> Response:
     return Response()
 
 
-async def background(request: Request) -> Response:
+async def background(_: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
         yield b"done"
 

@@ -13,7 +13,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +22,7 @@ from .server import Connection, read_chunked
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -41,7 +41,7 @@ LINGER = 5.0
 DISCONNECT: Message = {"type": "http.disconnect"}
 
 
-class ClientDisconnected(OSError):
+class ClientDisconnectedError(OSError):
     """Told to an application that goes on sending to a client that is no longer there."""
 
 
@@ -100,11 +100,9 @@ class Exchange:
         self._task = contextvars.Context().run(self._loop.create_task, call())
         try:
             self._loop.run_until_complete(self._task)
-            if not self._complete and not self._gone:
-                raise RuntimeError("The application returned without completing its response")
         except asyncio.CancelledError:
             self._fail()
-        except ClientDisconnected:
+        except ClientDisconnectedError:
             log.debug("Client left during %s %s", self._method, scope["path"])
         except Exception:
             if self._gone:
@@ -112,6 +110,10 @@ class Exchange:
             else:
                 log.exception("Error in %s %s", self._method, scope["path"])
             self._fail()
+        else:
+            if not self._complete and not self._gone:
+                log.error("The application did not complete its response to %s %s", self._method, scope["path"])
+                self._fail()
         self._settle()
 
     async def receive(self) -> Message:
@@ -135,7 +137,7 @@ class Exchange:
         """Write a part of the response."""
         kind = message["type"]
         if self._gone and asyncio.current_task() is self._task:
-            raise ClientDisconnected("The client has gone")
+            raise ClientDisconnectedError("The client has gone")
         if self._gone or self._complete:
             # From a task of its own a sender cannot tell the application, it can only break (and a2wsgi would wait for
             # it for ever). The application hears of it through receive(): let it.
@@ -257,7 +259,7 @@ class RequestBody:
         self.at_end = False
 
     def read(self, size: int) -> bytes:
-        """Return the next part, of at most ``size`` bytes unless the client chose the parts; raise OSError if broken."""
+        """Return the next part: ``size`` bytes at most, or what the client made a chunk. Raise OSError if broken."""
         self.started = True
         if self._chunked:
             part = read_chunked()
@@ -273,7 +275,7 @@ class RequestBody:
 
     def drain(self, size: int) -> None:
         """Read on to the end, but no more than ``size`` bytes."""
-        if self._chunked and not self.at_end or 0 < self._left <= size:
+        if (self._chunked and not self.at_end) or 0 < self._left <= size:
             while not self.at_end and size > 0:
                 size -= len(self.read(READ_SIZE))
 

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 Environ = Mapping[str, Any]
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 
 # The characters that RFC 3986 allows in a path as they are.
 PATH_SAFE = "/:@!$&'()*+,;=~-._"
@@ -47,7 +47,8 @@ def content_length(environ: Environ) -> int | None:
 
 def is_websocket(environ: Environ) -> bool:
     """Tell whether the client asks to go on with WebSocket."""
-    return environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+    upgrade: str = environ.get("HTTP_UPGRADE", "")
+    return upgrade.lower() == "websocket"
 
 
 def _path(environ: Environ) -> tuple[str, bytes]:

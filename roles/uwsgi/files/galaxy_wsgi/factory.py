@@ -48,12 +48,12 @@ def _install_stack() -> list[Callable[[], Any]]:
     hooks: list[Callable[[], Any]] = []
     deferred = server.is_preloading()
 
-    class UwsgiApplicationStack(web_stack.ApplicationStack):
+    class UwsgiApplicationStack(web_stack.ApplicationStack):  # type: ignore[misc]
         """Galaxy below uWSGI."""
 
         name = "uWSGI"
         # As Galaxy below gunicorn names its workers: main.1, main.2 ...
-        server_name_template = "{server_name}.{worker_id}" if server.uwsgi else "{server_name}"
+        server_name_template = "{server_name}.{worker_id}"
 
         @classmethod
         def register_postfork_function(

@@ -4,26 +4,33 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import struct
 from collections.abc import Callable
 from typing import Any
 
+uwsgi: Any
 try:
     # Not a package: uWSGI puts this module into the interpreters that it embeds.
-    import uwsgi
+    uwsgi = importlib.import_module("uwsgi")
 except ImportError:
-    uwsgi: Any = None  # type: ignore[no-redef]
+    uwsgi = None
 
 
 def worker_id() -> int:
     """Return the number of this worker, from 1; 0 in the master and outside of uWSGI."""
-    return uwsgi.worker_id() if uwsgi else 0
+    return int(uwsgi.worker_id()) if uwsgi else 0
+
+
+def is_worker() -> bool:
+    """Tell whether this process serves requests: not so the master, a spooler or a mule."""
+    return not uwsgi or worker_id() > 0
 
 
 def is_preloading() -> bool:
     """Tell whether this process loads the application for others, to be forked from it."""
-    return bool(uwsgi) and uwsgi.worker_id() == 0
+    return bool(uwsgi) and worker_id() == 0
 
 
 def set_hooks(after_fork: Callable[[], None], at_exit: Callable[[], None]) -> None:
@@ -80,4 +87,4 @@ def read_chunked() -> bytes:
     """Return the next part of a request body of unknown length, nothing at its end."""
     if not uwsgi:
         raise OSError("a chunked request body needs uWSGI")
-    return uwsgi.chunked_read()
+    return bytes(uwsgi.chunked_read())

@@ -44,7 +44,7 @@ class Worker:
 
     def start(self) -> None:
         """Start the application. Once in each worker, and not in uWSGI's other processes (spoolers, mules)."""
-        if self._pid == os.getpid() or (server.uwsgi and not server.worker_id()):
+        if self._pid == os.getpid() or not server.is_worker():
             return
         self._pid = os.getpid()
         try:
@@ -83,7 +83,9 @@ class Lifespan:
     def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
         self._app = app
         self._state = state
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # All of these are made by start(), after the fork.
+        self._loop: asyncio.AbstractEventLoop
+        self._to_app: asyncio.Queue[Message]
         self._thread: threading.Thread | None = None
         self._answered = threading.Event()
         self._error: str | None = None
@@ -91,7 +93,7 @@ class Lifespan:
     def start(self) -> None:
         """Start up, and return when the application has. Raise RuntimeError if it says that it failed."""
         self._loop = asyncio.new_event_loop()
-        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._to_app = asyncio.Queue()
         self._thread = threading.Thread(target=self._main, name="lifespan", daemon=True)
         self._thread.start()
         self._ask("lifespan.startup")
@@ -103,7 +105,6 @@ class Lifespan:
             self._thread.join()
 
     def _ask(self, event: str) -> None:
-        assert self._loop is not None
         self._answered.clear()
         try:
             self._loop.call_soon_threadsafe(self._to_app.put_nowait, {"type": event})
@@ -114,7 +115,6 @@ class Lifespan:
             raise RuntimeError(f"The application failed in {event}: {self._error}")
 
     def _main(self) -> None:
-        assert self._loop is not None
         try:
             self._loop.run_until_complete(self._call())
         except Exception:

@@ -95,6 +95,16 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert "hunter2" not in output
 
 
+def test_files_on_the_controller(tmp_path: Path) -> None:
+    (tmp_path / "welcome.html").write_text("Welcome")
+    code, output = run(tmp_path, galaxy_welcome_file="welcome.html")
+    assert code == 0, output
+    code, output = run(tmp_path, galaxy_welcome_file="welcom.html", galaxy_requirements_file="/missing.txt")
+    assert code == 2
+    assert 'galaxy_welcome_file: "welcom.html": there is no such file' in output
+    assert 'galaxy_requirements_file: "/missing.txt": there is no such file' in output
+
+
 def test_warnings_do_not_stop_the_run(tmp_path: Path) -> None:
     code, output = run(tmp_path, galaxy_systemd_mode="x")
     assert code == 0, output

@@ -59,7 +59,9 @@ def test_handler_list(given: t.Any, expected: list[t.Any]) -> None:
         pytest.param(["galaxy"], ["galaxy", "web processes"], id="the web program's name"),
         pytest.param([{"name": "a", "tags": []}], ["at least one"], id="no tags"),
         pytest.param([{"name": "a", "tags": [1]}], ["the tag 1"], id="tag is a number"),
-        pytest.param([{"name": "a", "tags": ["b"]}, "b"], ["tag b", "name of another handler"], id="a tag is a handler"),
+        pytest.param(
+            [{"name": "a", "tags": ["b"]}, "b"], ["tag b", "name of another handler"], id="a tag is a handler"
+        ),
     ],
 )
 def test_handler_list_refuses(given: t.Any, words: list[str]) -> None:

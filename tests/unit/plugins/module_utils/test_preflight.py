@@ -106,6 +106,7 @@ FINE = {
     "allowed unknown": {"galaxy_config": {"app:main": {"mine": 1}}, "galaxy_config_allow_unknown": "yes"},
     "null takes out": {"galaxy_config": {"app:main": {"log_level": None}}},
     "further section": {"galaxy_config": {"filter:prefix": {"use": "egg:x"}}},
+    "packages": {"galaxy_additional_venv_packages": ["drmaa", "watchdog[a,b]>=6,!=7; python_version < '3.13'"]},
     "slurm": {
         "galaxy_job_config": {
             "runners": {"slurm": {"load": "galaxy.jobs.runners.slurm:SlurmJobRunner", "workers": 2}},
@@ -350,6 +351,17 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "no application": ({"uwsgi_options": {"need-app": "false"}}, ["uwsgi_options.need-app", "has to be true"]),
     "two lines": ({"uwsgi_options": {"env": "A=x\nB=y"}}, ["uwsgi_options", "[uwsgi] env", "one line"]),
     "option of uWSGI": ({"uwsgi_options": {"a b": 1}}, ["uwsgi_options", "a b", "not a name"]),
+    "buffer too small": ({"uwsgi_options": {"buffer-size": 1000}}, ["uwsgi_options.buffer-size", "1000", "from 4096"]),
+    "buffer taken out": ({"uwsgi_options": {"buffer-size": None}}, ["uwsgi_options.buffer-size", "null", "from 4096"]),
+    # Packages
+    "option for a package": (
+        {"galaxy_additional_venv_packages": ["--pre"]},
+        ["galaxy_additional_venv_packages", "--pre", "PyPI"],
+    ),
+    "address for a package": (
+        {"galaxy_uwsgi_package": "git+https://a/b"},
+        ["galaxy_uwsgi_package", "git+https://a/b", "PyPI"],
+    ),
     # Names of variables
     "misspelt variable": ({"galaxy_handler": 2}, ["galaxy_handler", "did you mean galaxy_handlers?"]),
     "misspelt variable of nginx": (
