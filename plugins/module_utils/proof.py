@@ -273,6 +273,8 @@ def check_uwsgi(
                 else:
                     seen = "it answers as release %s" % version
                     look_at = "whether the web processes were restarted after the upgrade; %s" % port_holder(address)
+            elif response.status == 404:
+                look_at = "whether Galaxy was restarted since galaxy_url_prefix was changed"
             wrong_since = wrong_since or time.monotonic()
         except (ConnectionRefusedError, FileNotFoundError) as error:
             seen, look_at = "%s; %s" % (_error(error), port_holder(address)), "the uWSGI log; option socket of uWSGI"

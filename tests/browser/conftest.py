@@ -43,7 +43,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def page(url: str) -> Iterator[Page]:
+def page() -> Iterator[Page]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.fail("There is no Chromium: apt-get install chromium")
@@ -57,11 +57,13 @@ def page(url: str) -> Iterator[Page]:
 
 
 @pytest.fixture
-def failures(page: Page, url: str) -> list[str]:
+def failures(page: Page) -> list[str]:
     """Every answer of the server that was an error, and every request that got none; filled while the page is used."""
     found: list[str] = []
     # A page that is left gives up what it was still asking for.
-    page.on("requestfailed", lambda r: None if r.failure == "net::ERR_ABORTED" else found.append(f"{r.failure} {r.url}"))
+    page.on(
+        "requestfailed", lambda r: None if r.failure == "net::ERR_ABORTED" else found.append(f"{r.failure} {r.url}")
+    )
     # 401 and 403 are Galaxy's own answers to its client, which asks for things that a visitor may not have.
     page.on("response", lambda r: found.append(f"{r.status} {r.url}") if r.status >= 404 else None)
     page.on("pageerror", lambda error: found.append(f"script: {error}"))

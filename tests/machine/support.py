@@ -156,7 +156,10 @@ class Student:
     def __init__(self, galaxy: Galaxy, email: str, password: str) -> None:
         self.galaxy = galaxy
         self.email = email
-        key = self._key(email, password) or (self._register(email, password) or self._key(email, password))
+        key = self._key(email, password)
+        if key is None:
+            self._register(email, password)
+            key = self._key(email, password)
         assert key, "no API key after registering"
         self.session = requests.Session()
         self.session.headers["x-api-key"] = key

@@ -51,7 +51,7 @@ def wrong_type(value: Any, option: dict[str, Any]) -> bool:
     kind = option.get("type", "str")
     if isinstance(value, str) and "{{" in value:
         return False
-    if isinstance(value, bool) and kind != "bool" and kind != "raw":
+    if isinstance(value, bool) and kind not in {"bool", "raw"}:
         return True
     return not isinstance(value, TYPES[kind])
 
@@ -72,7 +72,9 @@ class TestRole:
 
     def test_defaults_have_the_types_of_the_specification(self, role: Path) -> None:
         options = specification(role)
-        wrong = {n: v for n, v in defaults(role).items() if n in options and v is not None and wrong_type(v, options[n])}
+        wrong = {
+            n: v for n, v in defaults(role).items() if n in options and v is not None and wrong_type(v, options[n])
+        }
         assert wrong == {}
 
     def test_choices_hold_for_defaults(self, role: Path) -> None:

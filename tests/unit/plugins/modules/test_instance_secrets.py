@@ -17,47 +17,24 @@ import pytest
 from ansible_collections.dagobah.galaxy.plugins.module_utils.secret_file import PLACEHOLDER
 from ansible_collections.dagobah.galaxy.plugins.modules import instance_secrets
 
-CODE = """
-import sys
-from ansible.module_utils import basic
-try:
-    # ansible-core 2.19 and later want to know how the arguments are written.
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:
-    patch_module_args = None
-import json
-from ansible_collections.dagobah.galaxy.plugins.modules import instance_secrets
-arguments = json.load(sys.stdin)
-if patch_module_args is None:
-    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-    instance_secrets.main()
-else:
-    with patch_module_args(arguments):
-        instance_secrets.main()
-"""
+RunModule = t.Callable[..., dict[str, t.Any]]
 
 
-def run(path: Path, secrets: t.Any, check: bool = False, **more: t.Any) -> dict[str, t.Any]:
-    arguments = {"path": str(path), "secrets": secrets, "_ansible_check_mode": check, "_ansible_diff": True, **more}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        input=json.dumps(arguments),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    result: dict[str, t.Any] = json.loads(done.stdout)
-    return result
+@pytest.fixture
+def run(run_module: RunModule) -> RunModule:
+    """Return a function that asks the module for secrets."""
+
+    def run(path: Path, secrets: t.Any, check: bool = False, **more: t.Any) -> dict[str, t.Any]:
+        return run_module("instance_secrets", {"path": str(path), "secrets": secrets, **more}, check)
+
+    return run
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_secrets_are_made_once(tmp_path: Path) -> None:
+def test_secrets_are_made_once(run: RunModule, tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     first = run(path, {"id_secret": 48, "other": 16})
     assert first["changed"]
@@ -72,11 +49,11 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["secrets.json"]
 
 
-def test_two_files_have_two_secrets(tmp_path: Path) -> None:
+def test_two_files_have_two_secrets(run: RunModule, tmp_path: Path) -> None:
     assert run(tmp_path / "a", {"s": 32})["secrets"] != run(tmp_path / "b", {"s": 32})["secrets"]
 
 
-def test_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_what_is_there_is_kept(run: RunModule, tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     path.write_text(json.dumps({"id_secret": "short", "foreign": "kept"}))
     path.chmod(0o600)
@@ -87,7 +64,7 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["foreign"] == "kept"
 
 
-def test_check_mode_makes_nothing(tmp_path: Path) -> None:
+def test_check_mode_makes_nothing(run: RunModule, tmp_path: Path) -> None:
     path = tmp_path / "missing" / "secrets.json"
     result = run(path, {"id_secret": 48}, check=True)
     assert result["changed"]
@@ -95,7 +72,7 @@ def test_check_mode_makes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_check_mode_reads_what_is_there(tmp_path: Path) -> None:
+def test_check_mode_reads_what_is_there(run: RunModule, tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     first = run(path, {"id_secret": 48})
     result = run(path, {"id_secret": 48}, check=True)
@@ -103,7 +80,7 @@ def test_check_mode_reads_what_is_there(tmp_path: Path) -> None:
     assert result["secrets"] == first["secrets"]
 
 
-def test_permissions_are_mended(tmp_path: Path) -> None:
+def test_permissions_are_mended(run: RunModule, tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     run(path, {"id_secret": 48})
     path.chmod(0o644)
@@ -114,7 +91,7 @@ def test_permissions_are_mended(tmp_path: Path) -> None:
     assert not run(path, {"id_secret": 48})["changed"]
 
 
-def test_no_diff(tmp_path: Path) -> None:
+def test_no_diff(run: RunModule, tmp_path: Path) -> None:
     assert "diff" not in run(tmp_path / "secrets.json", {"id_secret": 48})
 
 
@@ -131,7 +108,7 @@ def test_no_diff(tmp_path: Path) -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_damaged_file_is_an_error_and_kept(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_an_error_and_kept(run: RunModule, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "secrets.json"
     path.write_bytes(content)
     result = run(path, {"id_secret": 48})
@@ -154,14 +131,14 @@ def test_a_damaged_file_is_an_error_and_kept(tmp_path: Path, content: bytes) -> 
         ({"a": 20}, {"mode": "0644"}, "mode: 0644 lets everybody"),
     ],
 )
-def test_bad_arguments(tmp_path: Path, secrets: t.Any, more: dict[str, t.Any], words: str) -> None:
+def test_bad_arguments(run: RunModule, tmp_path: Path, secrets: t.Any, more: dict[str, t.Any], words: str) -> None:
     result = run(tmp_path / "secrets.json", secrets, **more)
     assert result["failed"]
     assert words in result["msg"]
     assert not list(tmp_path.iterdir())
 
 
-def test_no_directory(tmp_path: Path) -> None:
+def test_no_directory(run: RunModule, tmp_path: Path) -> None:
     result = run(tmp_path / "missing" / "secrets.json", {"id_secret": 48})
     assert result["failed"]
     assert "No such file or directory" in result["msg"]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What nginx answers by itself, and what it lets through."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import requests
+from support import Galaxy, Machine
+
+# Every place that nginx maps: what is served from there, and a header that tells that nginx sent it.
+MAPPED = [
+    ("/static/dist/base.css", "text/css"),
+    ("/static/dist/analysis.bundled.js", "javascript"),
+    ("/static/favicon.svg", "image/svg"),
+    ("/static/welcome.html", "text/html"),
+    ("/favicon.ico", "image/"),
+    ("/robots.txt", "text/plain"),
+]
+
+
+def test_the_first_page_is_galaxys(galaxy: Galaxy) -> None:
+    answer = galaxy.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "<title>" in answer.text
+    assert "Galaxy" in answer.text
+
+
+@pytest.mark.parametrize("path,content_type", MAPPED)
+def test_a_static_file_comes_from_nginx(galaxy: Galaxy, path: str, content_type: str) -> None:
+    answer = galaxy.get(path)
+    assert answer.status_code == 200
+    assert content_type in answer.headers["content-type"]
+    assert answer.content
+    # Galaxy marks each of its own answers.
+    assert "x-request-id" not in answer.headers
+    assert answer.headers["server"] == "nginx"
+
+
+def test_everything_that_the_first_page_names_is_there(galaxy: Galaxy) -> None:
+    names = set(re.findall(r"""(?:src|href)="(/(?:static|favicon)[^"]*)""", galaxy.get("/").text))
+    assert len(names) >= 3
+    wrong = {name: code for name in sorted(names) if (code := galaxy.get(name).status_code) != 200}
+    assert wrong == {}
+
+
+def test_text_is_compressed_and_the_rest_cached(galaxy: Galaxy) -> None:
+    script = galaxy.get("/static/dist/analysis.bundled.js")
+    assert script.headers["content-encoding"] == "gzip"
+    assert "max-age" in script.headers["cache-control"]
+    assert "max-age" in galaxy.get("/favicon.ico").headers["cache-control"]
+    assert "max-age" not in galaxy.get("/api/version").headers.get("cache-control", "")
+
+
+def test_no_file_beside_the_static_ones_is_served(galaxy: Galaxy) -> None:
+    for path in (
+        "/static../venv/pyvenv.cfg",
+        "/static/../../config/galaxy.ini",
+        "/static/%2e%2e/%2e%2e/config/galaxy.ini",
+    ):
+        session = requests.Session()
+        request = requests.Request("GET", galaxy.url + path).prepare()
+        request.url = galaxy.url + path  # as it is, without the dots resolved
+        answer = session.send(request, timeout=60)
+        assert answer.status_code in {400, 403, 404}, path
+        assert "id_secret" not in answer.text
+
+
+@pytest.mark.parametrize("length", [5_000, 12_000])
+def test_long_headers_are_let_through(galaxy: Galaxy, length: int) -> None:
+    answer = galaxy.get("/api/version", headers={"X-Long": "a" * length})
+    assert answer.status_code == 200
+
+
+def test_headers_that_are_too_long_are_refused_as_such(galaxy: Galaxy) -> None:
+    """By nginx, which says so; not by uWSGI, which would hang up."""
+    answer = galaxy.get("/api/version", headers={"X-Long": "a" * 100_000})
+    assert answer.status_code in {400, 431, 494}
+
+
+def test_the_time_outs_of_nginx_and_uwsgi_agree(machine: Machine) -> None:
+    site = machine.run("cat /etc/nginx/sites-enabled/galaxy")
+    seconds = set(re.findall(r"uwsgi_(?:read|send)_timeout (\d+)s;", site))
+    assert seconds == {machine.uwsgi_option("socket-timeout")}
