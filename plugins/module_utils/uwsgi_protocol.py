@@ -195,7 +195,7 @@ class HeldRequest:
                 self._socket.settimeout(min(left, tick_seconds) if tick else left)
                 try:
                     chunk = self._socket.recv(65536)
-                except TimeoutError:
+                except socket.timeout:  # noqa: UP041 - Python 3.9 does not know it as TimeoutError
                     if tick:
                         tick()
                     continue

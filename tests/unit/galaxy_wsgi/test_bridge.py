@@ -71,6 +71,24 @@ def test_repeated_response_headers(call: Call) -> None:
     assert len(cookies) == 2
 
 
+def test_hop_by_hop_headers_are_the_servers(call: Call) -> None:
+    async def endpoint(_: Request) -> Response:
+        return PlainTextResponse("x", headers={"Connection": "keep-alive", "Transfer-Encoding": "chunked", "X-A": "b"})
+
+    names = [name for name, _ in call(asgi(endpoint)).headers]
+    assert sorted(names) == ["content-length", "content-type", "x-a"]
+
+
+@pytest.mark.parametrize("value", ["a\r\nset-cookie: b=c", "a\nb", "a\0b"])
+def test_header_cannot_begin_another(call: Call, value: str) -> None:
+    async def endpoint(_: Request) -> Response:
+        return PlainTextResponse("x", headers={"X-A": value})
+
+    answer = call(asgi(endpoint))
+    assert answer.code == 500
+    assert answer.header("x-a") is None
+
+
 def test_head_has_headers_and_no_body(call: Call) -> None:
     async def endpoint(_: Request) -> Response:
         return PlainTextResponse("four")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
@@ -37,6 +38,12 @@ DRAIN_SIZE = 16 * 1024 * 1024
 
 # Seconds that tasks which a request has left behind may keep the thread, after the response.
 LINGER = 5.0
+
+# Between two neighbours on the way and not for the next one: WSGI leaves these to the server.
+HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
+
+# In a header, these would begin another one.
+BREAKS_HEADER = re.compile("[\r\n\0]")
 
 DISCONNECT: Message = {"type": "http.disconnect"}
 
@@ -143,7 +150,7 @@ class Exchange:
             # it for ever). The application hears of it through receive(): let it.
             await asyncio.sleep(0)
         elif kind == "http.response.start":
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+            headers = _decode(message.get("headers", ()))
             self._head = (message["status"], headers)
             if self._method == "GET" and _get(headers, "content-type").startswith("text/event-stream"):
                 self.answer(HTTPStatus.NOT_IMPLEMENTED, "Server-sent events are not supported here.")
@@ -278,6 +285,14 @@ class RequestBody:
         if (self._chunked and not self.at_end) or 0 < self._left <= size:
             while not self.at_end and size > 0:
                 size -= len(self.read(READ_SIZE))
+
+
+def _decode(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    decoded = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    for name, value in decoded:
+        if BREAKS_HEADER.search(name) or BREAKS_HEADER.search(value):
+            raise ValueError(f"Illegal response header {name!r}: {value!r}")
+    return [(name, value) for name, value in decoded if name.lower() not in HOP_BY_HOP]
 
 
 def _status_line(status: int) -> str:

@@ -45,20 +45,21 @@ class Connection:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
-        if uwsgi:
-            # Borrowed, not owned: release() gives it back before uWSGI closes it.
-            self._socket = socket.socket(fileno=uwsgi.connection_fd())
+        # After that the number of the file descriptor may be another connection's.
+        self._open = bool(uwsgi)
 
     def fileno(self) -> int:
         """Return the file descriptor, -1 where there is none."""
-        return self._socket.fileno() if self._socket else -1
+        borrowed = self._borrow()
+        return borrowed.fileno() if borrowed else -1
 
     def is_closed(self) -> bool:
         """Tell whether the peer has gone."""
-        if not self._socket:
+        borrowed = self._borrow()
+        if not borrowed:
             return False
         try:
-            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return not borrowed.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
@@ -66,21 +67,31 @@ class Connection:
 
     def hang_up(self) -> None:
         """Close: a response of unknown length ends here."""
-        if self._socket:
+        if self._open:
             self.release()
             uwsgi.disconnect()
 
     def abort(self) -> None:
-        """Close so that the peer sees an error (a reset), and cannot take what it has got for the whole response."""
-        if self._socket and self._socket.family in (socket.AF_INET, socket.AF_INET6):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        """Close so that the peer sees an error, and cannot take what it has got for the whole response.
+
+        That error is TCP's reset. A Unix socket has none: there, only a Content-Length tells what is missing.
+        """
+        borrowed = self._borrow()
+        if borrowed and borrowed.family in (socket.AF_INET, socket.AF_INET6):
+            borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.hang_up()
 
     def release(self) -> None:
-        """Let go of the socket without closing it."""
+        """Let go of the socket without closing it. It is uWSGI's to close."""
+        self._open = False
         if self._socket:
             self._socket.detach()
             self._socket = None
+
+    def _borrow(self) -> socket.socket | None:
+        if self._socket is None and self._open:
+            self._socket = socket.socket(fileno=uwsgi.connection_fd())
+        return self._socket
 
 
 def read_chunked() -> bytes:
