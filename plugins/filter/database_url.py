@@ -10,7 +10,7 @@ short_description: Take a database URL apart
 version_added: 0.1.0
 author: The dagobah.galaxy developers (@dagobah)
 description:
-  - Gives the parts of the URL by which Galaxy reaches its database, and whether that is PostgreSQL on the machine itself.
+  - Gives the parts of the URL of Galaxy's database, and whether that is PostgreSQL on the machine itself.
 positional: _input
 options:
   _input:
@@ -43,7 +43,6 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils.database_url import DatabaseUrl, parse_database_url
 
 
@@ -62,4 +61,5 @@ class FilterModule:
     """Filters of this file, by name."""
 
     def filters(self) -> dict[str, object]:
+        """Return the filters by name."""
         return {"database_url": database_url}

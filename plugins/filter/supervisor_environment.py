@@ -63,4 +63,5 @@ class FilterModule:
     """Filters of this file, by name."""
 
     def filters(self) -> dict[str, object]:
+        """Return the filters by name."""
         return {"supervisor_environment": supervisor_environment}

@@ -31,6 +31,7 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
+        """Whether anything was done."""
         return bool(self.actions)
 
 

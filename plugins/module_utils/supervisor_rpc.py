@@ -32,7 +32,8 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
         self._timeout = timeout
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
+        """Return a connection to the socket, whatever the host is called."""
         return _UnixConnection(self._path, self._timeout)
 
 

@@ -86,6 +86,7 @@ def ensure(module: AnsibleModule, directory: dict[str, str]) -> bool:
 
 
 def main() -> None:
+    """Run the module."""
     text = {"type": "str", "required": True}
     options = {"path": {"type": "path", "required": True}, "owner": text, "group": text, "mode": text}
     module = AnsibleModule(

@@ -11,8 +11,10 @@ short_description: Bring a group of supervisor to what its configuration says
 version_added: 0.1.0
 author: The dagobah.galaxy developers (@dagobah)
 description:
-  - Takes up the new configuration of a group, starts what does not run, and restarts what is older than the files it is started with.
-  - The state of the processes decides, not what an earlier task changed. A run that was cut off is finished by the next one.
+  - Takes up the new configuration of a group, starts what does not run, and restarts what is older than
+    the files it is started with.
+  - The state of the processes decides, not what an earlier task changed. A run that was cut off is finished by
+    the next one.
   - Other groups are left alone, also when their configuration changed.
 attributes:
   check_mode:
@@ -39,7 +41,8 @@ options:
         required: true
       inputs:
         description:
-          - Files and directories that these processes are started with. One is restarted if one of them changed after it was started.
+          - Files and directories that these processes are started with. A process is restarted if one of them changed
+            after it was started.
           - A link counts itself, not what it leads to.
         type: list
         elements: path
@@ -74,12 +77,12 @@ actions:
 import xmlrpc.client
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import Outcome, Program, converge
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_rpc import connect
 
 
 def main() -> None:
+    """Run the module."""
     program_options = {
         "names": {"type": "list", "elements": "str", "required": True},
         "inputs": {"type": "list", "elements": "path", "default": []},

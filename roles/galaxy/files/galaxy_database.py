@@ -63,7 +63,7 @@ def migrations_dir() -> Path:
     spec = importlib.util.find_spec("galaxy")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("This Python has no Galaxy.")
-    return Path(list(spec.submodule_search_locations)[0], "model", "migrations", "alembic")
+    return Path(next(iter(spec.submodule_search_locations)), "model", "migrations", "alembic")
 
 
 def judge(found: set[str], has_tables: bool, heads: set[str], known: set[str]) -> str:
@@ -118,6 +118,7 @@ def prepare(options: dict[str, str], url: str, install_url: str | None) -> None:
 
 
 def main() -> int:
+    """Run the command."""
     parser = argparse.ArgumentParser(description="State of Galaxy's database.")
     parser.add_argument("config_file", help="galaxy.ini")
     parser.add_argument("--prepare", action="store_true", help="create or migrate the schema if it is not current")

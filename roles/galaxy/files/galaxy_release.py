@@ -40,7 +40,7 @@ def find_fault(release: Path, version: str) -> str | None:
     client = Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist"
     if not any(client.glob("*.js")):
         # galaxy-web-client 26.1.0 was published without it.
-        return f"galaxy-web-client {importlib.metadata.version('galaxy-web-client')} comes without the client ({client})"
+        return f"galaxy-web-client {importlib.metadata.version('galaxy-web-client')} lacks the client ({client})"
     uwsgi = subprocess.run([release / "bin" / "uwsgi", "--version"], capture_output=True, text=True, check=False)
     if uwsgi.returncode:
         return f"uWSGI does not run: {uwsgi.stderr.strip()}"
@@ -63,6 +63,7 @@ def lay_out_static(static: Path) -> None:
 
 
 def main() -> int:
+    """Run the command."""
     release, version = Path(sys.prefix), sys.argv[1]
     fault = find_fault(release, version)
     if fault:

@@ -16,7 +16,8 @@ SCRIPT = Path(__file__).parents[3] / "roles" / "galaxy" / "files" / "galaxy_data
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("galaxy_database", SCRIPT)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -36,7 +37,7 @@ def test_heads_are_the_revisions_that_no_other_builds_upon(script: ModuleType, t
 
 
 @pytest.mark.parametrize(
-    ("found", "has_tables", "state"),
+    "found, has_tables, state",
     [
         (set(), False, "empty"),
         (set(), True, "outdated"),  # A database from before Alembic, or an interrupted first start.

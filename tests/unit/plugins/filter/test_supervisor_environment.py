@@ -10,7 +10,7 @@ from ansible_collections.dagobah.galaxy.plugins.filter.supervisor_environment im
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    "variables, expected",
     [
         ({}, ""),
         ({"B": "2", "A": 1}, 'A="1",B="2"'),
@@ -24,7 +24,7 @@ def test_renders(variables: dict[str, object], expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "named"),
+    "variables, named",
     [
         ({"A": 'say "hi"'}, "environment variable A"),
         ({"A": "x\n[program:evil]"}, "environment variable A"),

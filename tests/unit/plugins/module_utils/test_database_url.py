@@ -9,11 +9,18 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.database_url import
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
+    "url, expected",
     [
         pytest.param(
             "postgresql:///galaxy?host=/var/run/postgresql",
-            {"dialect": "postgresql", "database": "galaxy", "user": "", "host": "/var/run/postgresql", "port": 5432, "local": True},
+            {
+                "dialect": "postgresql",
+                "database": "galaxy",
+                "user": "",
+                "host": "/var/run/postgresql",
+                "port": 5432,
+                "local": True,
+            },
             id="socket, as by default",
         ),
         pytest.param(
@@ -23,17 +30,38 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.database_url import
         ),
         pytest.param(
             "postgresql+psycopg2://gx:p%40ss@db.example.org:5433/galaxy?sslmode=require",
-            {"dialect": "postgresql", "database": "galaxy", "user": "gx", "host": "db.example.org", "port": 5433, "local": False},
+            {
+                "dialect": "postgresql",
+                "database": "galaxy",
+                "user": "gx",
+                "host": "db.example.org",
+                "port": 5433,
+                "local": False,
+            },
             id="external",
         ),
         pytest.param(
             "postgresql://gx@[2001:db8::1]/galaxy",
-            {"dialect": "postgresql", "database": "galaxy", "user": "gx", "host": "2001:db8::1", "port": 5432, "local": False},
+            {
+                "dialect": "postgresql",
+                "database": "galaxy",
+                "user": "gx",
+                "host": "2001:db8::1",
+                "port": 5432,
+                "local": False,
+            },
             id="IPv6",
         ),
         pytest.param(
             "sqlite:////srv/galaxy/data/galaxy.sqlite?isolation_level=IMMEDIATE",
-            {"dialect": "sqlite", "database": "/srv/galaxy/data/galaxy.sqlite", "user": "", "host": "", "port": 5432, "local": False},
+            {
+                "dialect": "sqlite",
+                "database": "/srv/galaxy/data/galaxy.sqlite",
+                "user": "",
+                "host": "",
+                "port": 5432,
+                "local": False,
+            },
             id="SQLite, absolute path",
         ),
     ],
@@ -43,7 +71,7 @@ def test_parts(url: str, expected: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"),
+    "url, reason",
     [
         ("galaxy", "no scheme"),
         ("", "no scheme"),

@@ -25,17 +25,19 @@ NAMES = {STOPPED: "STOPPED", STARTING: "STARTING", RUNNING: "RUNNING", FATAL: "F
 class Supervisor:
     """Answers as supervisor does, and writes down what it is asked to do."""
 
-    def __init__(self, states: dict[str, int], started: float = 0.0, reload: tuple[list[str], ...] = ([], [], [])) -> None:
+    def __init__(
+        self, states: dict[str, int], started: float = 0.0, reload: tuple[list[str], ...] = ([], [], [])
+    ) -> None:
         self.states = states
         self.started = started
         self.reload = reload
         self.calls: list[tuple[Any, ...]] = []
 
-    def reloadConfig(self) -> list[tuple[list[str], ...]]:
+    def reloadConfig(self) -> list[tuple[list[str], ...]]:  # noqa: N802
         self.calls.append(("reloadConfig",))
         return [self.reload]
 
-    def getAllProcessInfo(self) -> list[dict[str, Any]]:
+    def getAllProcessInfo(self) -> list[dict[str, Any]]:  # noqa: N802
         other = {"group": "other", "name": "galaxy", "state": FATAL, "statename": "FATAL", "start": 0}
         return [other] + [
             {"group": "gx", "name": name, "state": state, "statename": NAMES[state], "start": self.started}
@@ -93,7 +95,7 @@ def test_starts_what_does_not_run(config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reload", "deeds"),
+    "reload, deeds",
     [
         ((["gx"], [], []), [("addProcessGroup", "gx")]),
         (([], ["gx"], []), [("stopProcessGroup", "gx", True), ("removeProcessGroup", "gx"), ("addProcessGroup", "gx")]),

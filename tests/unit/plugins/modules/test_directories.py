@@ -17,7 +17,12 @@ RunModule = Callable[..., dict[str, Any]]
 
 def entry(path: Path, mode: str) -> dict[str, str]:
     me = os.geteuid()
-    return {"path": str(path), "owner": pwd.getpwuid(me).pw_name, "group": grp.getgrgid(os.getegid()).gr_name, "mode": mode}
+    return {
+        "path": str(path),
+        "owner": pwd.getpwuid(me).pw_name,
+        "group": grp.getgrgid(os.getegid()).gr_name,
+        "mode": mode,
+    }
 
 
 def mode(path: Path) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,34 +20,20 @@ from ansible_collections.dagobah.galaxy.plugins.modules import instance_proof
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
-CODE = """
-import json, sys
-from ansible.module_utils import basic
-from ansible_collections.dagobah.galaxy.plugins.modules import instance_proof
-try:
-    # ansible-core 2.19 and later want to know how the arguments are written.
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:
-    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.load(sys.stdin)}).encode()
-    instance_proof.main()
-else:
-    with patch_module_args(json.load(sys.stdin)):
-        instance_proof.main()
-"""
-
 CANARY = """
 import json, sys
+from pathlib import Path
+Path(__file__).with_name("told").write_text(" ".join(sys.argv[2:]))
 if sys.argv[1] == "database":
     print(json.dumps({"ok": True, "server": "postgresql 15", "revisions": ["abc"]}))
 else:
-    print(json.dumps({"ok": False, "stage": "job", "expected": "ok", "seen": "password=hunter22 and hush-hush-hush",
-                      "argv": sys.argv[2:]}))
+    print(json.dumps({"ok": False, "stage": "job", "expected": "ok", "seen": "password=hunter22 and hush-hush-hush"}))
 """
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run the module as Ansible does, in a process of its own, with arguments on standard input."""
+def run(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that proves the links it is given, of a Galaxy whose canary is the one above."""
     (tmp_path / "canary.py").write_text(CANARY)
     (tmp_path / "galaxy.ini").write_text("id_secret = hush-hush-hush\n")
     (tmp_path / "launcher").write_text('#!/bin/sh\nshift\nexec "%s" "$@"\n' % sys.executable)
@@ -62,19 +47,7 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     }
 
     def run(check: bool = False, **links: Any) -> dict[str, Any]:
-        parameters = {"galaxy": galaxy, **links, "_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
-        process = subprocess.run(
-            [sys.executable, "-c", CODE],
-            input=json.dumps(parameters),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert process.stdout, process.stderr
-        result: dict[str, Any] = json.loads(process.stdout)
-        return result
+        return run_module("instance_proof", {"galaxy": galaxy, **links, "_ansible_remote_tmp": str(tmp_path)}, check)
 
     return run
 
@@ -107,20 +80,19 @@ def test_it_stops_at_the_first_broken_link(run: Callable[..., dict[str, Any]], t
     assert result["failed"] is True
     assert result["broken_link"] == "supervisor"
     assert "database ok -> SUPERVISOR BROKEN -> uwsgi not asked" in result["msg"]
-    assert result["log_excerpts"] == {
-        str(log): ["(nothing telling since this proof began; before it:)", "ERROR token=********"]
-    }
+    assert f"From {log}:" in result["msg"]
+    assert "ERROR token=********" in result["msg"]
 
 
 def test_the_secrets_of_the_configuration_are_masked(run: Callable[..., dict[str, Any]]) -> None:
     result = run(nginx={"urls": []}, job={})
     assert result["broken_link"] == "job"
-    assert result["seen"] == "password=******** and ********"
+    assert "password=******** and ********" in result["msg"]
     assert "hush" not in json.dumps(result)
     assert "hunter22" not in json.dumps(result)
 
 
-def test_what_the_canary_is_told(run: Callable[..., dict[str, Any]]) -> None:
+def test_what_the_canary_is_told(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     nginx = {
         "urls": [],
         "url": "https://127.0.0.1:8443",
@@ -128,8 +100,8 @@ def test_what_the_canary_is_told(run: Callable[..., dict[str, Any]]) -> None:
         "prefix": "/galaxy",
         "validate_certs": False,
     }
-    result = run(nginx=nginx, job={"handlers": ["handler0", "big"], "timeout": 9})
-    told = " ".join(result["facts"]["argv"])
+    run(nginx=nginx, job={"handlers": ["handler0", "big"], "timeout": 9})
+    told = (tmp_path / "told").read_text()
     assert "--url https://127.0.0.1:8443 --host g.example.org --prefix /galaxy --timeout 9" in told
     assert "--insecure --handler handler0 --handler big" in told
 
@@ -176,11 +148,5 @@ def test_the_returned_values_are_documented() -> None:
         "links",
         "summary",
         "broken_link",
-        "expected",
-        "seen",
-        "problems",
-        "look_at",
-        "waited",
-        "log_excerpts",
     } <= documented
     assert yaml.safe_load(instance_proof.EXAMPLES)

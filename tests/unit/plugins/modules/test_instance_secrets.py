@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
