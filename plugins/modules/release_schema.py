@@ -2,6 +2,7 @@
 # Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The module release_schema."""
 
 from __future__ import annotations
 
