@@ -172,7 +172,7 @@ class Student:
         """Register as the client does."""
         session = requests.Session()
         page = session.get(f"{self.galaxy.url}/", timeout=120).text
-        token = re.search(r'"session_csrf_token":\s*"([^"]+)"', page)
+        token = re.search(r'session_csrf_token = "([^"]+)"', page)
         assert token, page
         answer = session.post(
             f"{self.galaxy.url}/user/create",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent for path in (ROOT / "roles").glob("*/defaults"))
 
 # The vocabulary of an instance, which the roles share; a role's own variables begin with its name.
-SHARED = ("galaxy_", "uwsgi_")
+SHARED = ("galaxy_", "uwsgi_", "nginx_")
 
 # Groups of an inventory. Playbooks map them to roles; a role knows none.
 GROUPS = ("galaxy_database", "galaxy_web", "galaxy_proxy")

@@ -1001,7 +1001,7 @@ def _user_name() -> str:
 
 
 def _one_line(error: object, limit: int = 400) -> str:
-    text = " ".join(str(error).split("\n(Background on this error")[0].split())
+    text = " ".join(str(error).split("\n(Background on this error", maxsplit=1)[0].split())
     return text if len(text) <= limit else text[:limit] + " ..."
 
 
