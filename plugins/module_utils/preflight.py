@@ -713,6 +713,7 @@ UWSGI_REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "need-app": (TRUE_WORDS, "without it a Galaxy that does not load is tried again for ever"),
     "die-on-term": (TRUE_WORDS, "without it supervisor's signal to stop would restart uWSGI"),
     "enable-threads": (TRUE_WORDS, "Galaxy has threads of its own"),
+    "py-call-osafterfork": ((), "it kills every worker of Python 3.13; py-call-uwsgi-fork-hooks does its work"),
 }
 
 # The lowest and highest that uWSGI's protocol (and nginx, which takes it over) can do with.

@@ -54,14 +54,14 @@ def test_json(call: Call) -> None:
     "status, line", [(204, "204 No Content"), (418, "418 I'm a Teapot"), (499, "499 Unknown"), (599, "599 Unknown")]
 )
 def test_status_line(call: Call, status: int, line: str) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return Response(status_code=status)
 
     assert call(asgi(endpoint)).status.lower() == line.lower()
 
 
 def test_repeated_response_headers(call: Call) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         response = PlainTextResponse("x")
         response.set_cookie("a", "1")
         response.set_cookie("b", "2")
@@ -72,16 +72,16 @@ def test_repeated_response_headers(call: Call) -> None:
 
 
 def test_hop_by_hop_headers_are_the_servers(call: Call) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return PlainTextResponse("x", headers={"Connection": "keep-alive", "Transfer-Encoding": "chunked", "X-A": "b"})
 
-    names = [name for name, _ in call(asgi(endpoint)).headers]
+    names = [name for name, _value in call(asgi(endpoint)).headers]
     assert sorted(names) == ["content-length", "content-type", "x-a"]
 
 
 @pytest.mark.parametrize("value", ["a\r\nset-cookie: b=c", "a\nb", "a\0b"])
 def test_header_cannot_begin_another(call: Call, value: str) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return PlainTextResponse("x", headers={"X-A": value})
 
     answer = call(asgi(endpoint))
@@ -90,7 +90,7 @@ def test_header_cannot_begin_another(call: Call, value: str) -> None:
 
 
 def test_head_has_headers_and_no_body(call: Call) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return PlainTextResponse("four")
 
     answer = call(asgi(endpoint), "HEAD")
@@ -104,7 +104,7 @@ def test_range(call: Call, tmp_path: Path, header: str, code: int, length: int) 
     path = tmp_path / "data"
     path.write_bytes(bytes(range(250)) * 400)
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return FileResponse(path)
 
     answer = call(asgi(endpoint), **({"HTTP_RANGE": header} if header else {}))
@@ -158,7 +158,7 @@ def test_body_is_read_on_demand(call: Call) -> None:
 def test_body_that_nobody_reads_is_drained(call: Call) -> None:
     body = Counting(1 << 20)
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return PlainTextResponse("no", status_code=403)
 
     assert call(asgi(endpoint), "POST", body=body, CONTENT_LENGTH=str(1 << 20)).code == 403
@@ -214,7 +214,7 @@ def test_stream_is_written_as_it_is_produced(call: Call) -> None:
             log.append(f"made {number}")
             yield b"%d" % number
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return StreamingResponse(parts())
 
     answer = call(asgi(endpoint), write=lambda chunk: log.append(f"sent {chunk.decode()}"))
@@ -227,7 +227,7 @@ def test_sync_generator_and_async_with_a_pause(call: Call) -> None:
         yield b"a"
         yield b"b"
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         await asyncio.sleep(0.01)
         return StreamingResponse(parts())
 
@@ -237,7 +237,7 @@ def test_sync_generator_and_async_with_a_pause(call: Call) -> None:
 def test_background_task_runs_after_the_response(call: Call) -> None:
     log: list[str] = []
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return PlainTextResponse("done", background=BackgroundTask(log.append, "background"))
 
     call(asgi(endpoint), write=lambda _chunk: log.append("sent"))
@@ -263,7 +263,7 @@ def test_task_without_end_does_not_keep_the_thread(call: Call, monkeypatch: pyte
     monkeypatch.setattr(bridge, "LINGER", 0.01)
     tasks = []
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         tasks.append(asyncio.create_task(asyncio.sleep(3600)))
         return PlainTextResponse("done")
 
@@ -334,7 +334,7 @@ def test_error_in_the_middle_aborts_the_connection(call: Call, connection: FakeC
         yield b"half"
         raise LookupError("broken")
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return StreamingResponse(parts())
 
     assert call(asgi(endpoint)).body == b"half"
@@ -344,7 +344,7 @@ def test_error_in_the_middle_aborts_the_connection(call: Call, connection: FakeC
 def test_error_after_the_response_changes_nothing(
     call: Call, connection: FakeConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         def fail() -> None:
             raise LookupError("too late")
 
@@ -401,7 +401,7 @@ def test_client_that_left_ends_a_stream(call: Call) -> None:
             made.append(1)
             yield b"x"
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return StreamingResponse(parts())
 
     call(asgi(endpoint), write=broken_pipe)
@@ -507,7 +507,7 @@ def test_request_scope_as_galaxy_does_it(call: Call) -> None:
 def test_each_thread_has_a_loop_of_its_own(call: Call) -> None:
     seen: list[tuple[int, int]] = []
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         seen.append((threading.get_ident(), id(asyncio.get_running_loop())))
         return PlainTextResponse("")
 
@@ -527,7 +527,7 @@ def test_each_thread_has_a_loop_of_its_own(call: Call) -> None:
 
 
 def test_anyio(call: Call) -> None:
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         results = []
 
         async def work(number: int) -> None:
@@ -577,7 +577,7 @@ def test_events(call: Call, method: str, code: int) -> None:
         if method == "GET":
             await asyncio.sleep(3600)
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     answer = call(asgi(endpoint), method, "/api/events/stream")

@@ -100,7 +100,7 @@ def test_headers(make_environ: MakeEnviron) -> None:
 
 
 def test_empty_content_headers_are_left_out(make_environ: MakeEnviron) -> None:
-    names = {name for name, _ in build_scope(make_environ())["headers"]}
+    names = {name for name, _value in build_scope(make_environ())["headers"]}
     assert names == {b"host"}
 
 

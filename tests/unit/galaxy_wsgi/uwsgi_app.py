@@ -33,7 +33,7 @@ def happen(event: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
+async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, object]]:
     happen("lifespan-start")
     yield {"thread": threading.current_thread().name}
     happen("lifespan-stop")
@@ -70,7 +70,7 @@ async def ticks(request: Request) -> Response:
     return StreamingResponse(parts())
 
 
-async def broken(_: Request) -> Response:
+async def broken(_request: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
         yield b"half"
         await asyncio.sleep(0.1)
@@ -88,7 +88,7 @@ async def wait(request: Request) -> Response:
     return Response()
 
 
-async def background(_: Request) -> Response:
+async def background(_request: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
         yield b"done"
 
@@ -102,11 +102,11 @@ async def count(request: Request) -> Response:
     return PlainTextResponse(str(size))
 
 
-async def refuse(_: Request) -> Response:
+async def refuse(_request: Request) -> Response:
     return PlainTextResponse("no", status_code=403)
 
 
-async def events(_: Request) -> Response:
+async def events(_request: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
         while True:
             yield b": nothing\n\n"

@@ -348,6 +348,10 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     ),
     "daemon": ({"uwsgi_options": {"daemonize": "/x.log"}}, ["uwsgi_options.daemonize", "/x.log", "foreground"]),
     "no master": ({"uwsgi_options": {"master": False}}, ["uwsgi_options.master", "false", "has to be true"]),
+    "hook of Python": (
+        {"uwsgi_options": {"py-call-osafterfork": True}},
+        ["uwsgi_options.py-call-osafterfork", "true", "cannot be set", "py-call-uwsgi-fork-hooks"],
+    ),
     "no application": ({"uwsgi_options": {"need-app": "false"}}, ["uwsgi_options.need-app", "has to be true"]),
     "two lines": ({"uwsgi_options": {"env": "A=x\nB=y"}}, ["uwsgi_options", "[uwsgi] env", "one line"]),
     "option of uWSGI": ({"uwsgi_options": {"a b": 1}}, ["uwsgi_options", "a b", "not a name"]),
