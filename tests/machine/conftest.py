@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from support import Galaxy, Machine, Student
+from support import KEPT, KEPT_TEXT, Dataset, Galaxy, Machine, Student
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,11 @@ def galaxy(machine: Machine) -> Galaxy:
 def student(galaxy: Galaxy) -> Student:
     """Someone with an account. It is the same one before and after a restart."""
     return Student(galaxy, "student@example.org", "a-Password-0f-the-tests")
+
+
+@pytest.fixture(scope="session")
+def kept(student: Student) -> Dataset:
+    """A dataset that stays. It is the same one before and after a restart."""
+    history = student.history(KEPT)
+    found = student.datasets(history)
+    return found[0] if found else student.upload(KEPT_TEXT, history, "kept.txt")

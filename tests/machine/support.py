@@ -7,11 +7,12 @@ import configparser
 import json
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import requests
 import testinfra
@@ -19,6 +20,10 @@ import testinfra
 ROOT = "/srv/galaxy"
 CONFIG = f"{ROOT}/config/galaxy.ini"
 SUPERVISOR_CONFIG = "/etc/supervisor/conf.d/galaxy.conf"
+
+# What is uploaded before a restart, and looked for after it.
+KEPT = "Kept over a restart"
+KEPT_TEXT = "".join(f"line {number}\n" for number in range(10_000))
 
 # Galaxy takes a minute and a half to start on two cores that nobody else uses.
 START = 400
@@ -64,18 +69,23 @@ class Machine:
         return json.loads(answer.stdout)
 
     @contextmanager
-    def background(self, script: str, *arguments: str) -> Iterator[IO[str]]:
-        """Run a script for as long as the context lasts; it has to end when its standard input does."""
+    def background(self, script: str, *arguments: str) -> Iterator[list[str]]:
+        """Run a script for as long as the context lasts; it has to end when its standard input does.
+
+        Gives the lines that it has printed so far.
+        """
         command = ["docker", "exec", "-i", self.name, "python3", "-u", "-c", script, *arguments]
+        lines: list[str] = []
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin
             assert process.stdout
+            reader = threading.Thread(target=lines.extend, args=[process.stdout])
+            reader.start()
             try:
-                yield process.stdout
+                yield lines
             finally:
                 process.stdin.close()
-                process.stdout.read()
-                process.wait(30)
+                reader.join(30)
 
     def sql(self, query: str) -> list[str]:
         """Ask Galaxy's database; one line for each row."""
@@ -196,6 +206,10 @@ class Student:
         """Return the history of that name; it is made if there is none."""
         found = [history["id"] for history in self.api("GET", "histories") if history["name"] == name]
         return cast("str", found[0] if found else self.api("POST", "histories", json={"name": name})["id"])
+
+    def datasets(self, history: str) -> list[Dataset]:
+        """Return what is in a history, made well or not."""
+        return [self.finished(entry["id"]) for entry in self.api("GET", f"histories/{history}/contents")]
 
     def upload(self, text: str, history: str, name: str, file_type: str = "txt") -> Dataset:
         """Upload a text as one pastes it into the client, and wait for its job."""

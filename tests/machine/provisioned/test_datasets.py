@@ -5,47 +5,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
 
 import pytest
 from requests_toolbelt import MultipartEncoder
-from support import ROOT, Dataset, Galaxy, Machine, Student
-
-TEXT = "".join(f"line {number}\n" for number in range(10_000))
+from support import KEPT_TEXT, ROOT, Dataset, Galaxy, Machine, Student
 
 GIGABYTE = 1 << 30
 MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def history(student: Student) -> str:
-    return student.history("Kept over a restart")
-
-
-@pytest.fixture(scope="module")
-def dataset(student: Student, history: str) -> Dataset:
-    return student.upload(TEXT, history, "kept.txt")
-
-
-@pytest.fixture(scope="module")
-def file(machine: Machine, dataset: Dataset) -> str:
+def file(machine: Machine, kept: Dataset) -> str:
     """Where the dataset lies."""
-    digest = hashlib.sha256(TEXT.encode()).hexdigest()
-    found = machine.run(f"find {ROOT}/data/objects -name '*.dat' -size {len(TEXT)}c -exec sha256sum {{}} +")
+    digest = hashlib.sha256(KEPT_TEXT.encode()).hexdigest()
+    found = machine.run(f"find {ROOT}/data/objects -name '*.dat' -size {len(KEPT_TEXT)}c -exec sha256sum {{}} +")
     paths = [line.split()[1] for line in found.splitlines() if line.startswith(digest)]
     assert len(paths) == 1
     return paths[0]
 
 
 class TestJob:
-    def test_it_ends_well(self, dataset: Dataset) -> None:
-        assert dataset.state == "ok"
-        assert dataset.size == len(TEXT)
+    def test_it_ends_well(self, kept: Dataset) -> None:
+        assert kept.state == "ok"
+        assert kept.size == len(KEPT_TEXT)
 
-    def test_it_ran_in_a_handler(self, machine: Machine, dataset: Dataset, student: Student) -> None:
+    def test_it_ran_in_a_handler(self, machine: Machine, kept: Dataset, student: Student) -> None:
         jobs = machine.sql(
             "select j.id, j.handler from job j join galaxy_user u on u.id = j.user_id "
             f"where u.email = '{student.email}' order by j.id"
@@ -65,28 +51,28 @@ class TestJob:
 
 
 class TestDownload:
-    def test_whole(self, student: Student, dataset: Dataset) -> None:
-        answer = student.download(dataset)
+    def test_whole(self, student: Student, kept: Dataset) -> None:
+        answer = student.download(kept)
         assert answer.status_code == 200
-        assert answer.text == TEXT
+        assert answer.text == KEPT_TEXT
 
-    def test_a_range(self, student: Student, dataset: Dataset) -> None:
-        answer = student.download(dataset, headers={"Range": "bytes=100-299"})
+    def test_a_range(self, student: Student, kept: Dataset) -> None:
+        answer = student.download(kept, headers={"Range": "bytes=100-299"})
         assert answer.status_code == 206
-        assert answer.headers["content-range"] == f"bytes 100-299/{len(TEXT)}"
-        assert answer.text == TEXT[100:300]
+        assert answer.headers["content-range"] == f"bytes 100-299/{len(KEPT_TEXT)}"
+        assert answer.text == KEPT_TEXT[100:300]
 
-    def test_the_end(self, student: Student, dataset: Dataset) -> None:
-        answer = student.download(dataset, headers={"Range": "bytes=-50"})
+    def test_the_end(self, student: Student, kept: Dataset) -> None:
+        answer = student.download(kept, headers={"Range": "bytes=-50"})
         assert answer.status_code == 206
-        assert answer.text == TEXT[-50:]
+        assert answer.text == KEPT_TEXT[-50:]
 
-    def test_a_range_beyond_the_end(self, student: Student, dataset: Dataset) -> None:
-        assert student.download(dataset, headers={"Range": "bytes=999999999-"}).status_code == 416
+    def test_a_range_beyond_the_end(self, student: Student, kept: Dataset) -> None:
+        assert student.download(kept, headers={"Range": "bytes=999999999-"}).status_code == 416
 
-    def test_nginx_sent_it_from_disk(self, machine: Machine, student: Student, dataset: Dataset, file: str) -> None:
+    def test_nginx_sent_it_from_disk(self, machine: Machine, student: Student, kept: Dataset, file: str) -> None:
         """Nginx makes an entity tag of the time and the size of the file that it sends; nobody else does."""
-        answer = student.download(dataset, headers={"Accept-Encoding": "identity"})
+        answer = student.download(kept, headers={"Accept-Encoding": "identity"})
         changed, size = machine.run("stat --format '%%Y %%s' %s", file).split()
         assert answer.headers["etag"] == f'"{int(changed):x}-{int(size):x}"'
         assert "x-accel-redirect" not in answer.headers
@@ -139,9 +125,6 @@ class Watch:
 
     samples: list[dict[str, int]] = field(default_factory=list)
 
-    def follow(self, output: IO[str]) -> None:
-        self.samples.extend(json.loads(line) for line in output)
-
     def growth(self, of: str) -> int:
         return max(sample[of] for sample in self.samples) - self.samples[0][of]
 
@@ -169,36 +152,37 @@ class Block:
         return data
 
 
+@pytest.fixture(scope="module")
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture(scope="module")
+def body() -> Block:
+    return Block(GIGABYTE)
+
+
+@pytest.fixture(scope="module")
+def large(machine: Machine, student: Student, watch: Watch, body: Block) -> Iterator[Dataset]:
+    target = {"destination": {"type": "hdas"}, "elements": [{"src": "files", "ext": "data"}]}
+    form = MultipartEncoder(
+        {
+            "history_id": student.history("Large"),
+            "targets": json.dumps([target]),
+            "auto_decompress": "false",
+            "files_0|file_data": ("large.bin", body, "application/octet-stream"),
+        }
+    )
+    with machine.background(WATCH) as printed:
+        answer = student.api("POST", "tools/fetch", data=form, headers={"Content-Type": form.content_type})
+        dataset = student.finished(answer["outputs"][0]["id"])
+    watch.samples.extend(map(json.loads, printed))
+    yield dataset
+    student.session.delete(f"{student.galaxy.url}/api/datasets/{dataset.id}?purge=true", timeout=60)
+
+
 class TestGigabyte:
     """One request with a body of one gigabyte, as a script sends it."""
-
-    @pytest.fixture(scope="class")
-    def watch(self) -> Watch:
-        return Watch()
-
-    @pytest.fixture(scope="class")
-    def body(self) -> Block:
-        return Block(GIGABYTE)
-
-    @pytest.fixture(scope="class")
-    def large(self, machine: Machine, student: Student, watch: Watch, body: Block) -> Iterator[Dataset]:
-        request: Any = {"targets": [{"destination": {"type": "hdas"}, "elements": [{"src": "files", "ext": "data"}]}]}
-        form = MultipartEncoder(
-            {
-                "history_id": student.history("Large"),
-                "targets": json.dumps(request["targets"]),
-                "auto_decompress": "false",
-                "files_0|file_data": ("large.bin", body, "application/octet-stream"),
-            }
-        )
-        with machine.background(WATCH) as output:
-            watcher = threading.Thread(target=watch.follow, args=[output])
-            watcher.start()
-            answer = student.api("POST", "tools/fetch", data=form, headers={"Content-Type": form.content_type})
-            dataset = student.finished(answer["outputs"][0]["id"])
-        watcher.join()
-        yield dataset
-        student.api("DELETE", f"datasets/{dataset.id}?purge=true", json={"purge": True})
 
     def test_it_arrives(self, large: Dataset, body: Block) -> None:
         assert body.sent == GIGABYTE

@@ -103,7 +103,7 @@ class TestRestart:
     @pytest.mark.parametrize("program", ["galaxy", "handler0"])
     def test_stopping_ends_in_time(self, machine: Machine, program: str) -> None:
         limit = machine.stop_time(program)
-        begun = machine.run("date '+%%Y-%%m-%%d %%H:%%M:%%S'")
+        begun = machine.run("date '+%Y-%m-%d %H:%M:%S'")
         started = time.monotonic()
         machine.run(f"supervisorctl stop gx:{program}")
         assert time.monotonic() - started < limit
