@@ -49,7 +49,11 @@ def test_register_log_in_upload_and_look(
     dialog.locator("#btn-new:visible").click()
     dialog.locator("textarea:visible").fill(TEXT)
     picture("upload")
-    dialog.locator("#btn-start:visible").click()
+    start = dialog.locator("#btn-start:visible")
+    expect(start).not_to_have_attribute("aria-disabled", "true")
+    with page.expect_response("**/api/tools/fetch") as accepted:
+        start.click()
+    assert accepted.value.ok
     dialog.locator("#btn-close:visible").click()
 
     # It turns green

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import requests
-from support import Galaxy, Machine
+from support import Galaxy, Machine, Student
 
 # Every place that nginx maps: what is served from there, and a header that tells that nginx sent it.
 MAPPED = [
@@ -84,3 +84,15 @@ def test_the_time_outs_of_nginx_and_uwsgi_agree(machine: Machine) -> None:
     site = machine.run("cat /etc/nginx/sites-enabled/galaxy")
     seconds = set(re.findall(r"uwsgi_(?:read|send)_timeout (\d+)s;", site))
     assert seconds == {machine.uwsgi_option("socket-timeout")}
+
+
+@pytest.mark.parametrize("host", ["galaxy.example.org", "galaxy.example.org:8080", "[2001:db8::1]", "[2001:db8::1]:81"])
+def test_links_lead_to_where_people_are(galaxy: Galaxy, student: Student, host: str) -> None:
+    """With the port, without which the client's uploads go elsewhere."""
+    answer = student.session.post(
+        f"{galaxy.url}/api/upload/resumable_upload/",
+        headers={"Host": host, "Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": "filename eA=="},
+        timeout=60,
+    )
+    assert answer.status_code == 201
+    assert answer.headers["location"].startswith(f"http://{host}/api/upload/resumable_upload/")
