@@ -28,14 +28,14 @@ MODULES = ("galaxy.app", "galaxy.main", "galaxy.webapps.galaxy.fast_factory", "p
 
 def find_fault(release: Path, version: str) -> str | None:
     """Return what is wrong with a release, or None."""
-    installed = importlib.metadata.version("galaxy-web-apps")
-    if installed != version:
-        return f"the packages are of Galaxy {installed}, not {version}"
     for module in MODULES:
         try:
             importlib.import_module(module)
         except Exception as error:
             return f"{module} cannot be imported: {type(error).__name__}: {error}"
+    installed = importlib.import_module("galaxy.version").VERSION
+    if installed != version:
+        return f"the packages are of Galaxy {installed}, not {version}"
     client = Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist"
     if not any(client.glob("*.js")):
         # galaxy-web-client 26.1.0 was published without it.
