@@ -69,6 +69,8 @@ def main() -> int:
         print(f"The release at {release} is not usable: {fault}.", file=sys.stderr)
         return 1
     lay_out_static(release / "static")
+    # uv's, and open to everybody.
+    (release / ".lock").unlink(missing_ok=True)
     packages = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
     mark = {
         "galaxy": version,

@@ -415,7 +415,7 @@ def test_sender_in_a_task_of_its_own_is_not_broken(call: Call) -> None:
     async def app(_scope: Any, receive: Any, send: Any) -> None:
         async def sender() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            for _ in range(3):
+            for _round in range(3):
                 await send({"type": "http.response.body", "body": b"x", "more_body": True})
             log.append("sent")
 
@@ -517,7 +517,7 @@ def test_each_thread_has_a_loop_of_its_own(call: Call) -> None:
         call(app)
         call(app)
 
-    threads = [threading.Thread(target=twice) for _ in range(2)]
+    threads = [threading.Thread(target=twice) for _round in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

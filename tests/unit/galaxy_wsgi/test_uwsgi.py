@@ -176,7 +176,7 @@ def test_each_worker_starts_once(
     start: Callable[..., Uwsgi], options: dict[str, str | None], workers: int, preloaded: bool
 ) -> None:
     server = start(workers=workers, **options)
-    answers = [server.who() for _ in range(4)]
+    answers = [server.who() for _round in range(4)]
     for answer in answers:
         assert answer["in_pool"] == answer["pid"]
         assert (answer["loaded_by"] != answer["pid"]) is preloaded
@@ -191,7 +191,7 @@ def test_each_worker_starts_once(
 
 def test_every_thread_serves(uwsgi: Uwsgi) -> None:
     begin = time.monotonic()
-    threads = [threading.Thread(target=uwsgi.get, args=("/slow?s=1",)) for _ in range(4)]
+    threads = [threading.Thread(target=uwsgi.get, args=("/slow?s=1",)) for _round in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -249,7 +249,7 @@ def test_upload(uwsgi: Uwsgi, size: int) -> None:
 
 
 def test_chunked_upload(uwsgi: Uwsgi) -> None:
-    parts = (b"x" * 10_000 for _ in range(20))
+    parts = (b"x" * 10_000 for _round in range(20))
     assert uwsgi.get("/count", "POST", body=parts, encode_chunked=True, headers={"Transfer-Encoding": "chunked"}) == (
         200,
         b"200000",
@@ -263,7 +263,7 @@ def test_upload_takes_no_memory(uwsgi: Uwsgi) -> None:
 
     uwsgi.get("/count", "POST", body=b"x")
     before = memory()
-    uwsgi.get("/count", "POST", body=(b"x" * 65536 for _ in range(3200)), headers={"Content-Length": str(65536 * 3200)})
+    uwsgi.get("/count", "POST", body=(b"x" * 65536 for _round in range(3200)), headers={"Content-Length": str(65536 * 3200)})
     assert memory() - before < 20_000_000
 
 
@@ -301,7 +301,7 @@ def test_stream_ends_when_the_client_leaves(uwsgi: Uwsgi) -> None:
 
 
 def test_what_does_not_end_takes_no_thread(uwsgi: Uwsgi) -> None:
-    for _ in range(8):
+    for _round in range(8):
         assert uwsgi.get("/events")[0] == 501
         assert uwsgi.get("/who", headers={"Upgrade": "websocket", "Connection": "Upgrade"})[0] == 501
     assert uwsgi.get("/who")[0] == 200
