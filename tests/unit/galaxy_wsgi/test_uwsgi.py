@@ -263,7 +263,9 @@ def test_upload_takes_no_memory(uwsgi: Uwsgi) -> None:
 
     uwsgi.get("/count", "POST", body=b"x")
     before = memory()
-    uwsgi.get("/count", "POST", body=(b"x" * 65536 for _round in range(3200)), headers={"Content-Length": str(65536 * 3200)})
+    uwsgi.get(
+        "/count", "POST", body=(b"x" * 65536 for _round in range(3200)), headers={"Content-Length": str(65536 * 3200)}
+    )
     assert memory() - before < 20_000_000
 
 
