@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: The dagobah.galaxy developers (@dagobah)
 description:
   - Renders a dictionary as the value of C(environment) in a program of supervisor.
-  - Supervisor knows no escape for a double quote or a line break within a value, so these are refused.
+  - Supervisor knows no escape for a double quote, a line break, or a space and a C(;) or C(#) within a value, so these
+    are refused.
 positional: _input
 options:
   _input:
@@ -38,6 +39,7 @@ import re
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -51,11 +53,9 @@ def supervisor_environment(variables: Mapping[str, object]) -> str:
         if value is None:
             continue
         text = str(value)
-        if '"' in text or not text.isprintable():
-            raise AnsibleFilterError(
-                f"environment variable {name}: supervisor cannot carry a double quote, a line break or another "
-                f"control character in a value, and {text!r} has one"
-            )
+        fault = fault_of(text)
+        if fault:
+            raise AnsibleFilterError(f"environment variable {name}: {fault}")
         pairs.append('{}="{}"'.format(name, text.replace("%", "%%")))
     return ",".join(pairs)
 

@@ -32,6 +32,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import
     combine_sections,
     to_paste_deploy,
 )
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import MASK, InputError, is_secret, nearest, shown
 
 Variables = dict[str, t.Any]
@@ -503,6 +504,8 @@ def _check_environment(variable: str, environment: dict[str, t.Any]) -> Iterator
             )
         elif isinstance(value, (dict, list)):
             yield problem(where, value, "the value of an environment variable has to be text")
+        elif variable == "supervisor_environment" and value is not None and fault_of(str(value)):
+            yield problem(where, "...", str(fault_of(str(value))))
         elif re.search(r"[\x00-\x1f\x7f]", str(value)):
             yield problem(
                 where, value, "the value of an environment variable may hold no line break or other control character"
@@ -563,6 +566,13 @@ def check_ports(variables: Variables) -> Iterator[Problem]:
         yield from before
         if not before and len(str(socket).encode()) > LONGEST_SOCKET_PATH:
             yield problem("uwsgi_socket", socket, f"the path of a Unix socket has {LONGEST_SOCKET_PATH} bytes at most")
+        run_dir = variables.get("galaxy_run_dir")
+        if not before and run_dir is not None and not _inside(str(socket), str(run_dir)):
+            yield problem(
+                "uwsgi_socket",
+                socket,
+                f"Galaxy's user can make a socket in galaxy_run_dir only, such as {run_dir}/uwsgi.sock",
+            )
         return
     found = SOCKET.fullmatch(str(socket))
     if not found:
@@ -639,6 +649,12 @@ def _check_sqlite(name: str, url: str, variables: Variables) -> Iterator[Problem
     reason = (
         "SQLite lets one process write at a time, and has no way for handlers to take jobs from it; use PostgreSQL, or"
     )
+    data = variables.get("galaxy_mutable_data_dir")
+    path = urlsplit(str(url)).path[1:]
+    if data is not None and not _inside(os.path.normpath(path), str(data)):
+        yield problem(
+            name, url, f"the file has to be in galaxy_mutable_data_dir, such as sqlite:///{data}/galaxy.sqlite"
+        )
     processes = variables.get("uwsgi_processes")
     if processes is not None and processes > 1:
         yield problem(name, url, f"{reason} set uwsgi_processes to 1 (it is {processes})")
@@ -809,7 +825,7 @@ def _check_galaxy_owned(variables: Variables) -> Iterator[Problem]:
 
 
 # Directories below galaxy_mutable_data_dir from which nginx may hand files out.
-DOWNLOAD_DIRECTORIES = ("objects", "tmp", "cache")
+DOWNLOAD_DIRECTORIES = ("objects", "tmp", "cache", "object_store_cache")
 # Options of Galaxy that say where such files are.
 DOWNLOAD_OPTIONS = ("file_path", "new_file_path", "object_store_cache_path")
 

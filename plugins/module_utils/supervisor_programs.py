@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
+import xmlrpc.client
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 # http://supervisord.org/subprocess.html#process-states
 STARTING, RUNNING, BACKOFF, STOPPING = 10, 20, 30, 40
+# http://supervisord.org/api.html: faults
+ABNORMAL_TERMINATION, SPAWN_ERROR = 40, 50
 ALIVE = frozenset({STARTING, RUNNING, BACKOFF})
 
 
@@ -83,7 +86,7 @@ def converge(rpc: Any, group: str, programs: list[Program], check_mode: bool = F
         if info["state"] not in ALIVE:
             outcome.actions.append(f"start {name}: it was {info['statename']}")
             if not check_mode:
-                rpc.startProcess(name, False)
+                _start(rpc, name, False)
             continue
         changed_at, cause = last_change(program.inputs)
         if changed_at > info["start"]:
@@ -91,8 +94,17 @@ def converge(rpc: Any, group: str, programs: list[Program], check_mode: bool = F
             if not check_mode:
                 rpc.stopProcess(name, True)
                 # Handlers are restarted one at a time: this waits for startsecs before it goes on.
-                rpc.startProcess(name, program is not programs[-1])
+                _start(rpc, name, program is not programs[-1])
     return outcome
+
+
+def _start(rpc: Any, name: str, wait: bool) -> None:
+    """Start a process. That it ends at once is not for here to tell: the proof says why, with its log."""
+    try:
+        rpc.startProcess(name, wait)
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode not in (ABNORMAL_TERMINATION, SPAWN_ERROR):
+            raise
 
 
 def _apply_configuration(rpc: Any, group: str, outcome: Outcome) -> None:

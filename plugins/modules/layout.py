@@ -15,7 +15,8 @@ description:
   - Makes directories, writes text files and sets links, each with its owner, group and mode.
   - The same as M(ansible.builtin.file), M(ansible.builtin.copy) and M(ansible.builtin.template), in the time of one
     task. An instance has three dozen such entries, and a run that finds nothing to do should be over soon.
-  - Files and links are replaced at once, never written in place.
+  - Files and links are replaced at once, never written in place. Missing parents of a directory are made, too.
+  - Contents are neither logged nor returned, whatever the verbosity.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and tell what would be done without doing it.
@@ -55,6 +56,10 @@ options:
         type: str
       secret:
         description: The file holds secrets. A difference is reported, but not shown.
+        type: bool
+        default: false
+      keep:
+        description: Leave the content of a file that is there as it is.
         type: bool
         default: false
       validate:
@@ -98,7 +103,9 @@ changed_paths:
   sample: [/srv/galaxy/config/galaxy.ini]
 """
 
+import grp
 import os
+import pwd
 import shlex
 import stat
 import tempfile
@@ -115,6 +122,8 @@ class Layout:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.entries: list[Entry] = module.params["entries"]
+        # Ansible returns the parameters (-vvv), and there may be secrets in them.
+        module.params["entries"] = [{**entry, "content": None, "files": None} for entry in self.entries]
         self.changed: list[str] = []
         self.diff: list[dict[str, str]] = []
 
@@ -136,6 +145,7 @@ class Layout:
             self.module.fail_json(msg=f"{path} is to be a directory, but it is there and is not one.")
         made = not os.path.isdir(path)
         if made and not self.module.check_mode:
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
             os.mkdir(path, 0o700)
         changed = self._set_attributes(entry, "0755", made)
         for name, content in sorted((entry["files"] or {}).items()):
@@ -165,6 +175,8 @@ class Layout:
         if os.path.isdir(path):
             self.module.fail_json(msg=f"{path} is to be a file, but it is a directory.")
         before = _read(path)
+        if entry["keep"] and before is not None:
+            wanted = before
         if before != wanted:
             self._describe(entry, before or b"")
             if not self.module.check_mode:
@@ -172,17 +184,29 @@ class Layout:
         return self._set_attributes(entry, "0644", before != wanted)
 
     def _replace(self, entry: Entry, wanted: bytes) -> None:
-        # Not readable by anybody else until owner and mode are those of the file that it replaces, or of a new one.
-        descriptor, temporary = tempfile.mkstemp(dir=self.module.tmpdir)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(wanted)
-        if entry["validate"]:
-            command = [part.replace("%s", temporary) for part in shlex.split(entry["validate"])]
-            status, output, error = self.module.run_command(command)
-            if status:
-                reason = (error or output).strip()
-                self.module.fail_json(msg=f"{entry['path']} was left as it is: the new content is not valid. {reason}")
-        self.module.atomic_move(temporary, entry["path"])
+        path = entry["path"]
+        descriptor, temporary = tempfile.mkstemp(prefix=".", dir=os.path.dirname(path))
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(wanted)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if entry["validate"]:
+                self._validate(entry, temporary)
+            # Until here it is readable by root alone, and it takes its place as what it is to be.
+            os.chown(temporary, pwd.getpwnam(entry["owner"]).pw_uid, grp.getgrnam(entry["group"]).gr_gid)
+            os.chmod(temporary, int(entry["mode"] or "0644", 8))
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+    def _validate(self, entry: Entry, temporary: str) -> None:
+        command = [part.replace("%s", temporary) for part in shlex.split(entry["validate"])]
+        status, output, error = self.module.run_command(command)
+        if status:
+            reason = (error or output).strip()
+            self.module.fail_json(msg=f"{entry['path']} was left as it is: the new content is not valid. {reason}")
 
     def _describe(self, entry: Entry, before: bytes) -> None:
         shown = {"before": before.decode(errors="replace"), "after": entry["content"]}
@@ -231,6 +255,7 @@ def main() -> None:
         "group": {"type": "str", "default": "root"},
         "mode": {"type": "str"},
         "secret": {"type": "bool", "default": False},
+        "keep": {"type": "bool", "default": False},
         "validate": {"type": "str"},
         "files": {"type": "dict"},
     }
@@ -241,12 +266,15 @@ def main() -> None:
         "options": options,
         "mutually_exclusive": [("content", "target", "files")],
     }
-    module = AnsibleModule(argument_spec={"entries": entries}, supports_check_mode=True)
+    # no_log: the parameters do not go into the system's log, the result is reported as usual.
+    module = AnsibleModule(argument_spec={"entries": entries}, supports_check_mode=True, no_log=True)
     layout = Layout(module)
     try:
         layout.ensure()
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.", changed_paths=layout.changed)
+    except KeyError as error:
+        module.fail_json(msg=f"There is no such user or group: {error}.", changed_paths=layout.changed)
     module.exit_json(changed=bool(layout.changed), changed_paths=layout.changed, diff=layout.diff)
 
 

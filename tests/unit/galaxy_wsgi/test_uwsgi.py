@@ -326,7 +326,8 @@ def test_term_does_not_wait_for_requests(start: Callable[..., Uwsgi]) -> None:
     thread = threading.Thread(target=server.get_cut_off, args=("/slow?s=60",))
     thread.start()
     server.until(server.happened("slow-start"))
-    assert server.stop() < 4
+    # 2 seconds as a rule. A worker that misses the signal is killed worker-reload-mercy (10) later, and never after.
+    assert server.stop() < 13
     thread.join()
 
 

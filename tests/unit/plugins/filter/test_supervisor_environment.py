@@ -28,6 +28,8 @@ def test_renders(variables: dict[str, object], expected: str) -> None:
     [
         ({"A": 'say "hi"'}, "environment variable A"),
         ({"A": "x\n[program:evil]"}, "environment variable A"),
+        ({"A": "x #y"}, "environment variable A"),
+        ({"A": "x ;y"}, "environment variable A"),
         ({"A B": "x"}, "'A B'"),
         ({"1A": "x"}, "'1A'"),
     ],

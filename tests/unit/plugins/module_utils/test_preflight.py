@@ -240,7 +240,7 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "name in the environment": ({"supervisor_environment": {"A-B": "x"}}, ["supervisor_environment", "A-B", "letters"]),
     "line in the environment": (
         {"supervisor_environment": {"A": "x\ny"}},
-        ["supervisor_environment.A", "x\\ny", "line break"],
+        ["supervisor_environment.A", "line break"],
     ),
     "list in the environment": (
         {"galaxy_download_environment": {"A": ["x"]}},
@@ -269,16 +269,21 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         ["galaxy_database_connection", "65535"],
     ),
     "SQLite for two": (
-        {"galaxy_database_connection": "sqlite:////x.sqlite", "galaxy_handlers": 0},
-        ["galaxy_database_connection", "sqlite:////x.sqlite", "one process write at a time", "uwsgi_processes to 1"],
+        {"galaxy_database_connection": "sqlite:////srv/galaxy/data/x.sqlite", "galaxy_handlers": 0},
+        [
+            "galaxy_database_connection",
+            "sqlite:////srv/galaxy/data/x.sqlite",
+            "one process write at a time",
+            "uwsgi_processes to 1",
+        ],
     ),
     "SQLite with handlers": (
-        {"galaxy_database_connection": "sqlite:////x.sqlite", "uwsgi_processes": 1},
-        ["galaxy_database_connection", "sqlite:////x.sqlite", "take jobs", "galaxy_handlers to 0"],
+        {"galaxy_database_connection": "sqlite:////srv/galaxy/data/x.sqlite", "uwsgi_processes": 1},
+        ["galaxy_database_connection", "sqlite:////srv/galaxy/data/x.sqlite", "take jobs", "galaxy_handlers to 0"],
     ),
     "SQLite in Galaxy's options": (
-        app(database_connection="sqlite:////x.sqlite"),
-        ["galaxy_config app:main.database_connection", "sqlite:////x.sqlite", "uwsgi_processes to 1"],
+        app(database_connection="sqlite:////srv/galaxy/data/x.sqlite"),
+        ["galaxy_config app:main.database_connection", "sqlite:////srv/galaxy/data/x.sqlite", "uwsgi_processes to 1"],
     ),
     # Handlers and jobs
     "negative handlers": ({"galaxy_handlers": -1}, ["galaxy_handlers", "-1", "from 0"]),
@@ -341,6 +346,18 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         ["app:main.paste.app_factory", "galaxy_wsgi:app_factory"],
     ),
     # uWSGI's options
+    "SQLite elsewhere": (
+        {"galaxy_database_connection": "sqlite:////tmp/x.sqlite", "galaxy_handlers": 0, "uwsgi_processes": 1},
+        ["galaxy_database_connection", "sqlite:////tmp/x.sqlite", "galaxy_mutable_data_dir", "/srv/galaxy/data/"],
+    ),
+    "SQLite, relative": (
+        {"galaxy_database_connection": "sqlite:///x.sqlite", "galaxy_handlers": 0, "uwsgi_processes": 1},
+        ["galaxy_database_connection", "sqlite:///x.sqlite", "galaxy_mutable_data_dir"],
+    ),
+    "socket out of reach": (
+        {"uwsgi_socket": "/run/uwsgi.sock"},
+        ["uwsgi_socket", "/run/uwsgi.sock", "galaxy_run_dir", "/srv/galaxy/run/uwsgi.sock"],
+    ),
     "other processes": ({"uwsgi_options": {"processes": 4}}, ["uwsgi_options.processes", "4", "set uwsgi_processes"]),
     "other socket": (
         {"galaxy_config": {"uwsgi": {"socket": "127.0.0.1:5000"}}},

@@ -89,6 +89,31 @@ def test_a_secret_is_not_shown(run: Run) -> None:
     assert "hush" not in str(run({**entry, "content": "id_secret = other\n"})["diff"])
 
 
+def test_a_secret_is_not_returned_as_a_parameter(run: Run, tmp_path: Path) -> None:
+    entry = {"path": "galaxy.ini", "content": "id_secret = hush\n", "secret": True}
+    assert "hush" not in str(run(entry))
+    (tmp_path / "x").mkdir()
+    failed = run(entry, {"path": "x", "content": "hush"})
+    assert failed["failed"]
+    assert "hush" not in str(failed)
+
+
+def test_a_content_can_be_kept(run: Run, tmp_path: Path) -> None:
+    entry = {"path": "uwsgi.log", "content": "", "mode": "0640", "keep": True}
+    assert run(entry)["changed"]
+    (tmp_path / "uwsgi.log").write_text("a line\n", encoding="utf-8")
+    assert not run(entry)["changed"]
+    (tmp_path / "uwsgi.log").chmod(0o666)
+    assert run(entry)["changed"]
+    assert (tmp_path / "uwsgi.log").read_text(encoding="utf-8") == "a line\n"
+    assert mode(tmp_path / "uwsgi.log") == 0o640
+
+
+def test_missing_parents_are_made(run: Run, tmp_path: Path) -> None:
+    assert run({"path": "data/apps/galaxy", "mode": "0750"})["changed"]
+    assert [mode(tmp_path / "data"), mode(tmp_path / "data/apps/galaxy")] == [0o755, 0o750]
+
+
 def test_a_content_that_is_not_valid_does_not_replace_the_old_one(run: Run, tmp_path: Path) -> None:
     entry = {"path": "site", "validate": "grep -q server %s"}
     assert run({**entry, "content": "server {}\n"})["changed"]
@@ -120,7 +145,7 @@ def test_a_directory_of_files_holds_nothing_else(run: Run, tmp_path: Path) -> No
         ({"path": "x", "content": ""}, "directory", "is to be a file"),
         ({"path": "x", "target": "y"}, "directory", "is to be a link"),
         ({"path": "x", "target": "y"}, "file", "is to be a link"),
-        ({"path": "x/y/z"}, "directory", "No such file or directory"),
+        ({"path": "x/y/z", "content": ""}, "directory", "No such file or directory"),
         ({"path": "x", "files": {"../evil.py": ""}}, "directory", "not the name of a file"),
         ({"path": "x", "files": {"..": ""}}, "directory", "not the name of a file"),
     ],

@@ -1,0 +1,22 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What supervisor's configuration can carry."""
+
+from __future__ import annotations
+
+import re
+
+# Its parser takes these for a comment, within quotes too (supervisor.options, inline_comment_prefixes).
+COMMENT = re.compile(r"\s[;#]")
+
+
+def fault_of(value: str) -> str | None:
+    """Return why supervisor cannot carry a value of an environment variable, or None. Does not repeat the value."""
+    if '"' in value:
+        return "supervisor cannot carry a double quote in it"
+    if not value.isprintable():
+        return "supervisor cannot carry a line break or another control character in it"
+    if COMMENT.search(value):
+        return "supervisor takes a semicolon or a number sign after a space in it for a comment"
+    return None
