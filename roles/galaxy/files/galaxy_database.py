@@ -24,6 +24,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 REVISION = re.compile(r"^revision(?::.*?)? = \"(\w+)\"", re.MULTILINE)
 # One parent, or a tuple of them where two lines of development were merged.
@@ -74,7 +75,7 @@ def judge(found: set[str], has_tables: bool, heads: set[str], known: set[str]) -
     return "outdated" if has_tables else "empty"
 
 
-def database_state(urls: list[str]) -> dict[str, object]:
+def database_state(urls: list[str]) -> dict[str, Any]:
     """Look at the databases, changing nothing."""
     import sqlalchemy
 
@@ -131,7 +132,15 @@ def main() -> int:
         prepare(options, url, install_url)
         report = dict(database_state(urls), changed=True, before=before["state"])
     print(json.dumps(report))
-    return 0 if report["state"] != "unknown" else 3
+    if report["state"] == "unknown":
+        print(
+            f"The database was left as it is. Not all of its revisions ({', '.join(report['revisions'])}) are known to "
+            f"this release (up to {', '.join(report['heads'])}): a newer Galaxy has used it. Set galaxy_release to that "
+            "one, or restore an older database.",
+            file=sys.stderr,
+        )
+        return 3
+    return 0
 
 
 if __name__ == "__main__":
