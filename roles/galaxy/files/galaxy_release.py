@@ -70,7 +70,8 @@ def main() -> int:
         return 1
     lay_out_static(release / "static")
     # uv's, and open to everybody.
-    (release / ".lock").unlink(missing_ok=True)
+    for lock in (release / ".lock", release.parent / ".cache" / ".lock"):
+        lock.unlink(missing_ok=True)
     packages = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
     mark = {
         "galaxy": version,

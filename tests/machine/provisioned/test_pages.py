@@ -74,6 +74,14 @@ def test_long_headers_are_let_through(galaxy: Galaxy, length: int) -> None:
     assert answer.status_code == 200
 
 
+def test_a_long_url_is_let_through(galaxy: Galaxy) -> None:
+    assert galaxy.get("/api/version?x=" + "a" * 5_500).status_code == 200
+
+
+def test_a_url_that_is_too_long_is_refused_as_such(galaxy: Galaxy) -> None:
+    assert {galaxy.get("/api/version?x=" + "a" * length).status_code for length in (7_000, 9_000, 13_000)} == {414}
+
+
 def test_headers_that_are_too_long_are_refused_as_such(galaxy: Galaxy) -> None:
     """By nginx, which says so; not by uWSGI, which would hang up."""
     answer = galaxy.get("/api/version", headers={"X-Long": "a" * 100_000})
