@@ -135,8 +135,8 @@ def main() -> int:
     if report["state"] == "unknown":
         print(
             f"The database was left as it is. Not all of its revisions ({', '.join(report['revisions'])}) are known to "
-            f"this release (up to {', '.join(report['heads'])}): a newer Galaxy has used it. Set galaxy_release to that, "
-            "or restore an older database.",
+            f"this release (up to {', '.join(report['heads'])}): a newer Galaxy has used it. "
+            "Set galaxy_release to that, or restore an older database.",
             file=sys.stderr,
         )
         return 3
