@@ -12,6 +12,8 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
 
@@ -64,10 +66,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             # ansible-core 2.18 trusts all strings.
             return self._loader.load_from_file(path)
 
-    def _read_roles(self) -> tuple[dict[str, t.Any], dict[str, preflight.Spec]]:
+    def _read_roles(self) -> tuple[dict[str, t.Any], dict[str, Spec]]:
         """Return the defaults and the argument specs of all roles."""
         defaults: dict[str, t.Any] = {}
-        specs: dict[str, preflight.Spec] = {}
+        specs: dict[str, Spec] = {}
         for role in sorted(os.listdir(ROLES)):
             path = os.path.join(ROLES, role, "defaults", "main.yml")
             if os.path.exists(path):
@@ -80,9 +82,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleError(f"dagobah.galaxy.check_input: no argument specs below {ROLES}")
         return defaults, specs
 
-    def _values(
-        self, variables: dict[str, t.Any], specs: dict[str, preflight.Spec]
-    ) -> tuple[dict[str, t.Any], list[Problem]]:
+    def _values(self, variables: dict[str, t.Any], specs: dict[str, Spec]) -> tuple[dict[str, t.Any], list[Problem]]:
         """Return the variables of the specs with their templates filled in."""
         templar = self._templar.copy_with_new_env(available_variables=variables)
         values: dict[str, t.Any] = {}
@@ -117,7 +117,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _read_release(self, release: str) -> dict[str, t.Any] | None:
         """Return what the collection knows about the release, or None."""
-        if not preflight.RELEASE.fullmatch(release):
+        if not RELEASE.fullmatch(release):
             return None
         path = os.path.join(ROLES, "galaxy", "files", "releases", release, "options.json")
         if not os.path.exists(path):

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLES = ROOT / "roles"
 
 
-def read_specs() -> dict[str, preflight.Spec]:
-    specs: dict[str, preflight.Spec] = {}
+def read_specs() -> dict[str, Spec]:
+    specs: dict[str, Spec] = {}
     for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
         specs.update(yaml.safe_load(path.read_text())["argument_specs"].get("main", {}).get("options") or {})
     return specs

@@ -1,0 +1,73 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user has given, in a shape that several checks ask for."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import TRUE_WORDS
+from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import (
+    APP_SECTION,
+    SECTION_ALIASES,
+    UWSGI_SECTION,
+)
+
+Variables = dict[str, t.Any]
+Spec = dict[str, t.Any]
+
+
+def account(variables: Variables) -> dict[str, t.Any]:
+    """Return galaxy_user as a dictionary."""
+    user = variables.get("galaxy_user")
+    return dict(user) if isinstance(user, dict) else {"name": user}
+
+
+def is_true(value: t.Any) -> bool:
+    """Tell whether a value that passed for a boolean is true."""
+    return value if isinstance(value, bool) else str(value).strip().lower() in TRUE_WORDS
+
+
+def user_sections(variables: Variables) -> dict[str, dict[str, t.Any]]:
+    """Return what the user sets in galaxy.ini, nulls included, as far as it can be read."""
+    result: dict[str, dict[str, t.Any]] = {}
+    config = variables.get("galaxy_config")
+    for section, options in config.items() if isinstance(config, dict) else ():
+        if isinstance(section, str) and isinstance(options, dict):
+            result.setdefault(SECTION_ALIASES.get(section, section), {}).update(options)
+    return result
+
+
+def galaxy_options(variables: Variables) -> dict[str, t.Any]:
+    """Return the user's options of Galaxy."""
+    return user_sections(variables).get(APP_SECTION, {})
+
+
+def uwsgi_options(variables: Variables) -> dict[str, tuple[str, t.Any]]:
+    """Return the user's options of uWSGI, each with the variable that sets it; galaxy_config wins."""
+    result: dict[str, tuple[str, t.Any]] = {}
+    options = variables.get("uwsgi_options")
+    for name, value in options.items() if isinstance(options, dict) else ():
+        result[str(name)] = (f"uwsgi_options.{name}", value)
+    for name, value in user_sections(variables).get(UWSGI_SECTION, {}).items():
+        result[str(name)] = (f"galaxy_config uwsgi.{name}", value)
+    return result
+
+
+def database_connection(variables: Variables) -> tuple[str, t.Any]:
+    """Return the variable that names the database, and its value. Galaxy's own option wins."""
+    options = galaxy_options(variables)
+    if options.get("database_connection") is not None:
+        return "galaxy_config app:main.database_connection", options["database_connection"]
+    return "galaxy_database_connection", variables.get("galaxy_database_connection")
+
+
+def is_sqlite(variables: Variables) -> bool:
+    """Tell whether the database is SQLite."""
+    return str(database_connection(variables)[1]).startswith("sqlite:")
+
+
+def same(value: t.Any, other: t.Any) -> bool:
+    """Tell whether two values are written alike."""
+    return str(value).strip() == str(other).strip()

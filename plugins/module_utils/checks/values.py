@@ -1,0 +1,178 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Single values: ranges, patterns, accounts, environments."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Iterator, Mapping
+
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec, Variables, account, is_true
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
+from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
+
+INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+GROUP_OF_PROGRAMS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
+ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+RELEASE = re.compile(r"(?P<year>\d\d)\.(?P<minor>\d{1,2})\.(?P<patch>\d+)")
+URL_PREFIX = re.compile(r"/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+BODY_SIZE = re.compile(r"\d+[kKmMgG]?")
+UMASK = re.compile(r"0?[0-7]{3}")
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VERSION = re.compile(r"\d+(\.\d+)+([a-z0-9.]*)?")
+# A name, with extras, versions and markers; no option of pip's, no path, no address.
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?[A-Za-z0-9 .,*+!<>=~;_()'\"-]*")
+
+
+# First release without a native WSGI application.
+FIRST_MODERN = (22, 5)
+
+# (variable, lowest, highest, unit)
+RANGES: tuple[tuple[str, int, int | None, str], ...] = (
+    ("uwsgi_processes", 1, 1024, ""),
+    ("uwsgi_threads", 1, 1024, ""),
+    ("galaxy_request_timeout", 1, 86400, " seconds"),
+    ("galaxy_drain_timeout", 1, 86400, " seconds"),
+    ("supervisor_web_stop_timeout", 1, 86400, " seconds"),
+    ("supervisor_handler_stop_margin", 1, 86400, " seconds"),
+    ("nginx_static_expires", 0, None, " seconds"),
+    ("galaxy_local_runner_workers", 1, 1024, ""),
+    ("uwsgi_log_rotations", 1, 3650, ""),
+)
+
+# (variable, pattern, what is allowed)
+PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    (
+        "galaxy_instance_name",
+        INSTANCE_NAME,
+        "lower-case letters, digits, hyphens and underscores, up to 32, a letter or digit first",
+    ),
+    ("galaxy_supervisor_group", GROUP_OF_PROGRAMS, "letters, digits, hyphens and underscores, up to 32"),
+    (
+        "galaxy_privsep_user",
+        ACCOUNT_NAME,
+        "the name of an account: lower-case letters, digits, hyphens and underscores",
+    ),
+    ("galaxy_config_group", ACCOUNT_NAME, "the name of a group: lower-case letters, digits, hyphens and underscores"),
+    ("galaxy_url_prefix", URL_PREFIX, "/ or a path such as /galaxy, without a slash at its end"),
+    ("nginx_client_max_body_size", BODY_SIZE, "a number, with k, m or g for its unit, such as 10g"),
+    ("supervisor_umask", UMASK, 'three octal digits as text, such as "027"'),
+    ("galaxy_uv_version", VERSION, "a version such as 0.13.9"),
+)
+
+
+def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Problem]:
+    """Check variables one by one."""
+    for name, lowest, highest, unit in RANGES:
+        value = variables.get(name)
+        if value is not None and (value < lowest or (highest is not None and value > highest)):
+            upper = "" if highest is None else f" to {highest}"
+            yield problem(name, value, f"has to be a number from {lowest}{upper}{unit}")
+    for name, pattern, allowed in PATTERNS:
+        value = variables.get(name)
+        if value is not None and not pattern.fullmatch(str(value)):
+            yield problem(name, value, f"allowed is {allowed}")
+    for name, spec in specs.items():
+        if spec.get("type") == "path" and variables.get(name) is not None:
+            yield from check_path(name, variables[name])
+    yield from _check_release(variables)
+    yield from _check_user(variables)
+    packages = [
+        ("galaxy_additional_venv_packages", item) for item in variables.get("galaxy_additional_venv_packages") or []
+    ]
+    packages += [("galaxy_uwsgi_package", variables[name]) for name in ("galaxy_uwsgi_package",) if name in variables]
+    for name, item in packages:
+        if not REQUIREMENT.fullmatch(str(item)):
+            yield problem(
+                name, item, "has to be the name of a package on PyPI, with its version if need be, such as drmaa==0.7.9"
+            )
+    for name in ("supervisor_environment", "galaxy_download_environment"):
+        yield from _check_environment(name, variables.get(name) or {})
+
+
+def _check_release(variables: Variables) -> Iterator[Problem]:
+    release = variables.get("galaxy_release")
+    if release is None:
+        return
+    found = RELEASE.fullmatch(str(release))
+    if not found:
+        yield problem(
+            "galaxy_release", release, "has to be a release as PyPI numbers it, in quotes if need be, such as 26.1.2"
+        )
+    elif (int(found["year"]), int(found["minor"])) < FIRST_MODERN:
+        yield problem(
+            "galaxy_release",
+            release,
+            "has to be 22.5.0 or later; classic releases (up to 22.1) are not supported yet",
+        )
+
+
+def _check_user(variables: Variables) -> Iterator[Problem]:
+    user = variables.get("galaxy_user")
+    if user is None:
+        return
+    keys = ("name", "group", "home", "shell", "uid")
+    if not isinstance(user, (str, dict)) or (isinstance(user, dict) and "name" not in user):
+        yield problem(
+            "galaxy_user", user, f"has to be a name, or a dictionary with the keys {', '.join(keys)} (name is required)"
+        )
+        return
+    parts = account(variables)
+    for key in parts:
+        if key not in keys:
+            yield problem(f"galaxy_user.{key}", parts[key], f"unknown key; allowed are {', '.join(keys)}")
+    for key in ("name", "group"):
+        if key in parts and not (isinstance(parts[key], str) and ACCOUNT_NAME.fullmatch(parts[key])):
+            yield problem(
+                "galaxy_user" if isinstance(user, str) else f"galaxy_user.{key}",
+                parts[key],
+                "has to be lower-case letters, digits, hyphens and underscores, up to 32, not beginning with a digit",
+            )
+    for key in ("home", "shell"):
+        if key in parts:
+            yield from check_path(f"galaxy_user.{key}", parts[key])
+    uid = parts.get("uid")
+    if uid is not None and (isinstance(uid, bool) or not str(uid).isdigit() or int(uid) < 1):
+        yield problem("galaxy_user.uid", uid, "has to be a number from 1")
+    if parts.get("name") == "root":
+        yield problem(
+            "galaxy_user",
+            "root",
+            "Galaxy and its jobs must not run as root; name an account of its own, such as galaxy",
+        )
+    separate = is_true(variables.get("galaxy_separate_privileges", True))
+    if separate and variables.get("galaxy_privsep_user") == parts.get("name"):
+        yield problem(
+            "galaxy_privsep_user",
+            parts.get("name"),
+            "has to be another account than galaxy_user while galaxy_separate_privileges is true",
+        )
+    group = parts.get("group") or parts.get("name")
+    if variables.get("galaxy_config_group") is not None and variables["galaxy_config_group"] in (group, "www-data"):
+        yield problem(
+            "galaxy_config_group",
+            variables["galaxy_config_group"],
+            "nginx is in that group, and may not read the configuration; name another, such as galaxy-config",
+        )
+
+
+def _check_environment(variable: str, environment: dict[str, t.Any]) -> Iterator[Problem]:
+    for name, value in environment.items():
+        where = f"{variable}.{name}"
+        if not ENVIRONMENT_NAME.fullmatch(str(name)):
+            yield problem(
+                variable,
+                name,
+                "the name of an environment variable has letters, digits and underscores, no digit first",
+            )
+        elif isinstance(value, (dict, list)):
+            yield problem(where, value, "the value of an environment variable has to be text")
+        elif variable == "supervisor_environment" and value is not None and fault_of(str(value)):
+            yield problem(where, "...", str(fault_of(str(value))))
+        elif re.search(r"[\x00-\x1f\x7f]", str(value)):
+            yield problem(
+                where, value, "the value of an environment variable may hold no line break or other control character"
+            )
