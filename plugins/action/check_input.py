@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.instances import check_instances
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += self._files(values)
         release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
         problems += preflight.check(specs, values, names=task_vars, release=release)
+        problems += self._neighbours(task_vars, defaults, specs)
         errors = [found.text for found in problems if found.fatal]
         warnings = [found.text for found in problems if not found.fatal]
         result.update(changed=False, release_known=release is not None)
@@ -97,6 +99,41 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             except AnsibleError as error:
                 problems.append(Problem(f"{name}: its template cannot be filled in: {error}"))
         return values, problems
+
+    def _neighbours(
+        self, task_vars: dict[str, t.Any], defaults: dict[str, t.Any], specs: dict[str, Spec]
+    ) -> list[Problem]:
+        """Check the instances of one machine against each other: once, on behalf of the first host of the play."""
+        host = task_vars.get("inventory_hostname")
+        play = list(task_vars.get("ansible_play_hosts_all") or [])
+        if host not in play[:1]:
+            return []
+        hostvars, groups = task_vars["hostvars"], task_vars.get("groups", {})
+        # Other hosts of the inventory may be on the same machine for other reasons; instances are in the same groups.
+        kin = {
+            name
+            for group, names in groups.items()
+            if group not in ("all", "ungrouped") and set(names) & set(play)
+            for name in names
+        }
+        machines: dict[tuple[str, str], dict[str, dict[str, t.Any]]] = {}
+        for name in sorted(kin | set(play)):
+            variables = {**defaults, **hostvars.raw_get(name)}
+            machines.setdefault(self._address(name, variables), {})[name] = variables
+        return [
+            found
+            for instances in machines.values()
+            if len(instances) > 1 and set(instances) & set(play)
+            for found in check_instances({name: self._values(item, specs)[0] for name, item in instances.items()})
+        ]
+
+    def _address(self, name: str, variables: dict[str, t.Any]) -> tuple[str, str]:
+        """Return what tells machines apart: where Ansible connects to."""
+        if variables.get("ansible_connection") == "local":
+            return "localhost", ""
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        address = templar.template(variables.get("ansible_host") or name)
+        return str(address), str(templar.template(variables.get("ansible_port") or ""))
 
     def _files(self, values: dict[str, t.Any]) -> list[Problem]:
         """Check that the files on the controller are there."""

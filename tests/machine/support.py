@@ -87,9 +87,9 @@ class Machine:
                 process.stdin.close()
                 reader.join(30)
 
-    def sql(self, query: str) -> list[str]:
+    def sql(self, query: str, database: str = "galaxy") -> list[str]:
         """Ask Galaxy's database; one line for each row."""
-        answer = self.run("runuser -u postgres -- psql --tuples-only --no-align galaxy --command %s", query)
+        answer = self.run("runuser -u postgres -- psql --tuples-only --no-align %s --command %s", database, query)
         return answer.splitlines()
 
     # --- supervisor ---
@@ -133,13 +133,20 @@ print(b"".join(iter(lambda: client.recv(65536), b"")).decode())
 
 
 class Galaxy:
-    """A Galaxy by its address."""
+    """A Galaxy by its address, and perhaps by the name that it answers to there."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str | None = None) -> None:
         self.url = url
+        self.headers = {"Host": name} if name else {}
+
+    def session(self) -> requests.Session:
+        """Return a new session, as one browser has it."""
+        session = requests.Session()
+        session.headers.update(self.headers)
+        return session
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=120, **options)
+        return self.session().get(self.url + path, timeout=120, **options)
 
     def answers(self) -> bool:
         try:
@@ -149,6 +156,16 @@ class Galaxy:
 
     def wait(self) -> None:
         wait_for(f"{self.url} answers", self.answers, START)
+
+
+def post_form(galaxy: Galaxy, session: requests.Session, path: str, form: dict[str, str]) -> None:
+    """Send a form as the client does: with the token of the session that it is part of."""
+    page = session.get(f"{galaxy.url}/", timeout=120).text
+    token = re.search(r'session_csrf_token = "([^"]+)"', page)
+    assert token, page
+    form = {**form, "session_csrf_token": token[1]}
+    answer = session.post(f"{galaxy.url}/{path}", json=form, timeout=120)
+    assert answer.status_code == 200, answer.text
 
 
 @dataclass
@@ -171,7 +188,7 @@ class Student:
             self._register(email, password)
             key = self._key(email, password)
         assert key, "no API key after registering"
-        self.session = requests.Session()
+        self.session = galaxy.session()
         self.session.headers["x-api-key"] = key
 
     def _key(self, email: str, password: str) -> str | None:
@@ -180,22 +197,13 @@ class Student:
 
     def _register(self, email: str, password: str) -> None:
         """Register as the client does."""
-        session = requests.Session()
-        page = session.get(f"{self.galaxy.url}/", timeout=120).text
-        token = re.search(r'session_csrf_token = "([^"]+)"', page)
-        assert token, page
-        answer = session.post(
-            f"{self.galaxy.url}/user/create",
-            json={
-                "email": email,
-                "username": email.split("@")[0],
-                "password": password,
-                "confirm": password,
-                "session_csrf_token": token[1],
-            },
-            timeout=120,
+        name = email.split("@")[0]
+        post_form(
+            self.galaxy,
+            self.galaxy.session(),
+            "user/create",
+            {"email": email, "username": name, "password": password, "confirm": password},
         )
-        assert answer.status_code == 200, answer.text
 
     def api(self, method: str, path: str, **options: Any) -> Any:
         answer = self.session.request(method, f"{self.galaxy.url}/api/{path}", **{"timeout": 600, **options})

@@ -50,6 +50,11 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
         INSTANCE_NAME,
         "lower-case letters, digits, hyphens and underscores, up to 32, a letter or digit first",
     ),
+    (
+        "nginx_site",
+        INSTANCE_NAME,
+        "lower-case letters, digits, hyphens and underscores, up to 32, a letter or digit first",
+    ),
     ("galaxy_supervisor_group", GROUP_OF_PROGRAMS, "letters, digits, hyphens and underscores, up to 32"),
     (
         "galaxy_privsep_user",

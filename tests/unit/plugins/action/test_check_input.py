@@ -27,9 +27,14 @@ PLAYBOOK = """
 pytestmark = pytest.mark.skipif(not COLLECTIONS.is_dir(), reason="needs a checkout")
 
 
-def run(directory: Path, *arguments: str, playbook: str = PLAYBOOK, **variables: t.Any) -> tuple[int, str]:
+INVENTORY = "here ansible_host=127.0.0.1 ansible_port=1\n"
+
+
+def run(
+    directory: Path, *arguments: str, playbook: str = PLAYBOOK, inventory: str = INVENTORY, **variables: t.Any
+) -> tuple[int, str]:
     (directory / "playbook.yml").write_text(playbook)
-    (directory / "inventory").write_text("here ansible_host=127.0.0.1 ansible_port=1\n")
+    (directory / "inventory").write_text(inventory)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "ansible", "playbook"),
@@ -118,3 +123,37 @@ def test_a_schema_takes_the_place_of_the_table(tmp_path: Path) -> None:
     assert code == 2, output
     assert 'app:main.mine: "x": has to be a whole number' in output
     assert "Galaxy has no option brand" in output
+
+
+TWO = """
+[galaxy]
+one ansible_host=192.0.2.1
+two ansible_host=192.0.2.1 galaxy_instance_name=two uwsgi_socket=127.0.0.1:4002 nginx_site=galaxy
+elsewhere ansible_host=192.0.2.2
+[other]
+database ansible_host=192.0.2.1
+"""
+OF_THE_GROUP = PLAYBOOK.replace("hosts: all", "hosts: galaxy")
+
+
+def test_instances_on_one_machine_are_checked_against_each_other(tmp_path: Path) -> None:
+    code, output = run(tmp_path, playbook=OF_THE_GROUP, inventory=TWO)
+    assert code == 2, output
+    assert "things are wrong with the input for one" in output
+    assert '- one and two are on one machine: galaxy_supervisor_group: "gx": each needs one of its own' in output
+    assert '- one and two are on one machine: galaxy_url_prefix: "/": both are in one site' in output
+    assert "elsewhere" not in output.split("2 things are wrong")[1].split("PLAY RECAP")[0].replace(
+        "ok: [elsewhere]", ""
+    )
+
+
+def test_an_instance_that_is_left_out_of_the_run_counts_too(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "--limit", "two", playbook=OF_THE_GROUP, inventory=TWO)
+    assert code == 2, output
+    assert "one and two are on one machine" in output
+
+
+def test_instances_that_get_along(tmp_path: Path) -> None:
+    inventory = TWO.replace("nginx_site=galaxy", "nginx_site=galaxy galaxy_url_prefix=/two galaxy_supervisor_group=gx2")
+    code, output = run(tmp_path, playbook=OF_THE_GROUP, inventory=inventory)
+    assert code == 0, output
