@@ -32,7 +32,8 @@ class Instance:
 
     def pids(self, machine: Machine) -> set[str]:
         """Return the processes of this instance, as supervisor knows them."""
-        return set(machine.run(f"supervisorctl pid {self.group}:*").split())
+        lines = machine.run(f"supervisorctl status {self.group}:*").splitlines()
+        return {line.split("pid ")[1].split(",")[0] for line in lines}
 
 
 FIRST = Instance("galaxy", "26.1.2", "gx")
