@@ -15,11 +15,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import (
-    PasteDeployError,
-    combine_sections,
-    to_paste_deploy,
-)
+from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import combine_sections, to_paste_deploy
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import ConfigFileError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +67,7 @@ def test_combine_sections(layers: list[t.Any], expected: dict[str, t.Any]) -> No
     ],
 )
 def test_combine_sections_refuses(user: t.Any, words: list[str]) -> None:
-    with pytest.raises(PasteDeployError) as error:
+    with pytest.raises(ConfigFileError) as error:
         combine_sections({"app:main": {"brand": "c"}}, user)
     for word in words:
         assert word in str(error.value)
@@ -179,14 +176,14 @@ def test_placeholders_on_request() -> None:
     ],
 )
 def test_rendering_refuses(sections: dict[str, t.Any], words: list[str]) -> None:
-    with pytest.raises(PasteDeployError) as error:
+    with pytest.raises(ConfigFileError) as error:
         to_paste_deploy(sections)
     for word in words:
         assert word in str(error.value)
 
 
 def test_errors_show_no_secret() -> None:
-    with pytest.raises(PasteDeployError) as error:
+    with pytest.raises(ConfigFileError) as error:
         to_paste_deploy({"app:main": {"id_secret": "hunter2 "}})
     assert "id_secret" in str(error.value)
     assert "hunter2" not in str(error.value)
@@ -248,7 +245,7 @@ def test_what_is_rendered_is_read_back(tmp_path: Path, options: dict[str, t.Any]
     sections = {"app:main": options, "uwsgi": uwsgi, "filter:x": {"last": "1"}}
     try:
         text = to_paste_deploy(sections)
-    except PasteDeployError:
+    except ConfigFileError:
         return
     assert to_paste_deploy(sections) == text
     wanted = {key: expected(value) for key, value in options.items()}
