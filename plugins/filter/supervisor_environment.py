@@ -26,12 +26,12 @@ EXAMPLES = r"""
 - name: Show the line
   ansible.builtin.debug:
     msg: "environment = {{ {'TMPDIR': '/scratch', 'RATE': '50%'} | dagobah.galaxy.supervisor_environment }}"
-  # environment = RATE="50%%",TMPDIR="/scratch"
+  # environment = TMPDIR="/scratch",RATE="50%%"
 """
 
 RETURN = r"""
 _value:
-  description: C(NAME="value") pairs, separated by commas and sorted by name.
+  description: C(NAME="value") pairs, separated by commas, in the order given.
   type: str
 """
 
@@ -47,7 +47,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def supervisor_environment(variables: Mapping[str, object]) -> str:
     """Return the value of ``environment`` for a program section of supervisor."""
     pairs = []
-    for name, value in sorted(variables.items()):
+    for name, value in variables.items():
         if not NAME.fullmatch(name):
             raise AnsibleFilterError(f"{name!r} is not a name of an environment variable")
         if value is None:

@@ -22,6 +22,7 @@ import typing as t
 from collections.abc import Collection, Mapping
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import (
+    ALIASES,
     OPTION_NAME,
     ConfigFileError,
     check_text,
@@ -70,7 +71,8 @@ def _sections(sections: t.Any, name: str) -> dict[str, dict[str, t.Any]]:
             raise ConfigFileError(f"{name}: section {section} is {shown(options)}; it has to be a dictionary")
         target = SECTION_ALIASES.get(section, section)
         merged = result.setdefault(target, {})
-        for key, value in (options or {}).items():
+        for given_key, value in (options or {}).items():
+            key = ALIASES.get(given_key, given_key) if target == UWSGI_SECTION else given_key
             if not isinstance(key, str):
                 raise ConfigFileError(
                     f"{name}: section {section}, key {shown(key)}: not a string; quote it (YAML reads a bare"
@@ -78,12 +80,17 @@ def _sections(sections: t.Any, name: str) -> dict[str, dict[str, t.Any]]:
                 )
             if key in merged and merged[key] != value:
                 raise ConfigFileError(
-                    f"{name}: section {section}, key {key}: also given in section {given[target]} with another"
-                    f" value ({section} and {given[target]} are one section); give it once"
+                    f"{name}: section {section}, key {given_key}: also given with another value,"
+                    f" {_as_what(section, given.get(target), key)}; give it once"
                 )
             merged[key] = value
         given[target] = section
     return result
+
+
+def _as_what(section: str, other: str | None, key: str) -> str:
+    """Say under which other name a key was given before."""
+    return f"in section {other}, which is the same" if other and other != section else f"as {key}, which is the same"
 
 
 def combine_sections(defaults: t.Any, *layers: t.Any, name: str = "galaxy_config") -> dict[str, dict[str, t.Any]]:

@@ -22,7 +22,10 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening import check_nginx, check_ports
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import check_names
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_directories
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import check_sections
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import (
+    check_config_method,
+    check_sections,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import check_values
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem
 
@@ -46,6 +49,7 @@ def check(
     problems += check_ports(good)
     problems += check_database(good)
     problems += check_sections(good)
+    problems += check_config_method(good)
     problems += check_owned(good)
     problems += check_downloads(good)
     problems += check_galaxy(good, release)

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, shown
 
 # Its parser takes these for a comment, within quotes too (supervisor.options, inline_comment_prefixes).
 COMMENT = re.compile(r"\s[;#]")
@@ -20,3 +23,17 @@ def fault_of(value: str) -> str | None:
     if COMMENT.search(value):
         return "supervisor takes a semicolon or a number sign after a space in it for a comment"
     return None
+
+
+def command_line(words: list[str]) -> str:
+    """Return a command as supervisor has to read it to start a program with these words.
+
+    supervisor takes comments off first, then fills in its %(name)s, and takes the rest apart as a shell would.
+    """
+    quoted = []
+    for word in words:
+        if not word.isprintable():
+            raise InputError(f"{shown(word)}: supervisor cannot carry a line break or another control character")
+        # Two pieces of a quoted text, with nothing between them, are one: no space stands before the sign any more.
+        quoted.append(re.sub(r"(\s)(?=[;#])", r"\1''", shlex.quote(word)))
+    return " ".join(quoted).replace("%", "%%")

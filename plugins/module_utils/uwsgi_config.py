@@ -37,6 +37,9 @@ OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 METHODS = ("paste_deploy", "ini", "yaml", "xml", "json", "command_line", "environment")
 
+# Other names that uWSGI has for an option which other parts need to know (core/uwsgi.c, uwsgi_base_options).
+ALIASES = {"workers": "processes", "uwsgi-socket": "socket"}
+
 # How a file of a method is called.
 FILE_NAMES = {"ini": "uwsgi.ini", "yaml": "uwsgi.yml", "xml": "uwsgi.xml", "json": "uwsgi.json"}
 
@@ -157,6 +160,8 @@ class Rendering:
     # What follows the name of the program.
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    # Path of the file.
+    file: str | None = None
 
 
 # --- Values ----------------------------------------------------------------------------------------
@@ -236,7 +241,7 @@ def hidden_triggers(texts: Collection[str]) -> list[tuple[str, str]]:
 def render(
     method: str,
     options: t.Any,
-    config_file: str,
+    config_dir: str,
     galaxy_ini: str,
     flags: Collection[str] = (),
     placeholders: bool | Collection[str] = (),
@@ -245,7 +250,7 @@ def render(
 
     :param method: One of METHODS.
     :param options: uWSGI's options: text, number, boolean, or a list of these for an option that is given repeatedly.
-    :param config_file: Path of the method's own file; its name is that of FILE_NAMES.
+    :param config_dir: Directory of the method's own file; its name is that of FILE_NAMES.
     :param galaxy_ini: Path of galaxy.ini, with the application, and for paste_deploy with the options.
     :param flags: Names of options that take no value on the command line.
     :param placeholders: Names of options in whose values uWSGI may fill in its placeholders; True for all.
@@ -273,8 +278,12 @@ def render(
                 " the value out, or use another uwsgi_config_method"
             )
         exported.append((key, value, text))
+    file = f"{config_dir}/{FILE_NAMES[method]}" if method in FILE_NAMES else None
+    target = Target(method, file or "", frozenset(flags), placeholders, where)
     helpers = hidden_triggers([text for _key, _value, text in exported])
-    return RENDERERS[method](exported, helpers, Target(method, config_file, frozenset(flags), placeholders, where))
+    rendering = RENDERERS[method](exported, helpers, target)
+    rendering.file = file
+    return rendering
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,10 @@ options:
           - Every other file in it is removed, so that a module of an earlier version is not left behind to be imported.
             Byte code (C(__pycache__)) is left alone.
         type: dict
+      absent:
+        description: There is to be no such file or link.
+        type: bool
+        default: false
 seealso:
   - module: ansible.builtin.copy
   - module: ansible.builtin.file
@@ -130,7 +134,9 @@ class Layout:
     def ensure(self) -> None:
         """Make everything as described."""
         for entry in self.entries:
-            if entry["content"] is not None:
+            if entry["absent"]:
+                changed = self._ensure_nothing(entry)
+            elif entry["content"] is not None:
                 changed = self._ensure_file(entry)
             elif entry["target"] is not None:
                 changed = self._ensure_link(entry)
@@ -214,6 +220,17 @@ class Layout:
             shown = {"before": "(it holds secrets)\n", "after": "(it holds secrets, and differs)\n"}
         self.diff.append({"before_header": entry["path"], "after_header": entry["path"], **shown})
 
+    def _ensure_nothing(self, entry: Entry) -> bool:
+        path = entry["path"]
+        if not os.path.lexists(path):
+            return False
+        if os.path.isdir(path) and not os.path.islink(path):
+            self.module.fail_json(msg=f"{path} is to be no file, but it is a directory.")
+        self.diff.append({"before_header": path, "before": f"{path}\n", "after": ""})
+        if not self.module.check_mode:
+            os.unlink(path)
+        return True
+
     def _ensure_link(self, entry: Entry) -> bool:
         path, target = entry["path"], entry["target"]
         before = os.readlink(path) if os.path.islink(path) else None
@@ -258,6 +275,7 @@ def main() -> None:
         "keep": {"type": "bool", "default": False},
         "validate": {"type": "str"},
         "files": {"type": "dict"},
+        "absent": {"type": "bool", "default": False},
     }
     entries = {
         "type": "list",

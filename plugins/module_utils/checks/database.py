@@ -10,7 +10,11 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, database_connection
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
+    Variables,
+    database_connection,
+    processes,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import inside
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import handler_list
@@ -66,9 +70,9 @@ def _check_sqlite(name: str, url: str, variables: Variables) -> Iterator[Problem
         yield problem(
             name, url, f"the file has to be in galaxy_mutable_data_dir, such as sqlite:///{data}/galaxy.sqlite"
         )
-    processes = variables.get("uwsgi_processes")
-    if processes is not None and processes > 1:
-        yield problem(name, url, f"{reason} set uwsgi_processes to 1 (it is {processes})")
+    where, number = processes(variables)
+    if number > 1:
+        yield problem(name, url, f"{reason} set uwsgi_processes to 1 ({where} is {number})")
     try:
         handlers = len(handler_list(variables.get("galaxy_handlers")))
     except InputError:

@@ -14,6 +14,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     galaxy_options,
     is_sqlite,
     is_true,
+    processes,
     same,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import inside
@@ -109,10 +110,11 @@ def check_galaxy(variables: Variables, release: dict[str, t.Any] | None) -> Iter
         return
     if release is not None:
         yield from check_job_config(config, release)
-    if not handlers and variables.get("uwsgi_processes", 1) > 1 and not is_sqlite(variables):
+    where, number = processes(variables)
+    if not handlers and number > 1 and not is_sqlite(variables):
         yield problem(
             "galaxy_handlers",
             variables.get("galaxy_handlers"),
             "without handlers the one web process runs the jobs; name handlers, or set uwsgi_processes to 1"
-            f" (it is {variables['uwsgi_processes']})",
+            f" ({where} is {number})",
         )

@@ -13,6 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import
     SECTION_ALIASES,
     UWSGI_SECTION,
 )
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import ALIASES
 
 Variables = dict[str, t.Any]
 Spec = dict[str, t.Any]
@@ -53,6 +54,28 @@ def uwsgi_options(variables: Variables) -> dict[str, tuple[str, t.Any]]:
     for name, value in user_sections(variables).get(UWSGI_SECTION, {}).items():
         result[str(name)] = (f"galaxy_config uwsgi.{name}", value)
     return result
+
+
+def effective(variables: Variables, option: str, variable: str) -> tuple[str, t.Any]:
+    """Return where an option of uWSGI is given, and its value: as an option, or else by the variable made for it."""
+    names = [option, *(alias for alias, name in ALIASES.items() if name == option)]
+    options = uwsgi_options(variables)
+    for name in names:
+        if name in options and options[name][1] is not None:
+            return options[name]
+    return variable, variables.get(variable)
+
+
+def sockets(variables: Variables) -> list[tuple[str, str]]:
+    """Return uWSGI's sockets, each with the place where it is given."""
+    where, value = effective(variables, "socket", "uwsgi_socket")
+    return [(where, str(item)) for item in (value if isinstance(value, list) else [value]) if item is not None]
+
+
+def processes(variables: Variables) -> tuple[str, int]:
+    """Return where the number of uWSGI's workers is given, and the number; 1 if it is none."""
+    where, value = effective(variables, "processes", "uwsgi_processes")
+    return where, int(value) if str(value).isdigit() else 1
 
 
 def database_connection(variables: Variables) -> tuple[str, t.Any]:

@@ -13,7 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     Variables,
     account,
     database_connection,
-    uwsgi_options,
+    sockets,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import APART, inside
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
@@ -44,8 +44,10 @@ def _check_pair(both: str, one: Variables, other: Variables) -> Iterator[Problem
     name, database = database_connection(one)
     if database is not None and database == database_connection(other)[1]:
         yield problem(f"{where}: {name}", database, "each needs a database of its own")
-    for socket in sorted(set(_sockets(one)) & set(_sockets(other))):
-        yield problem(f"{where}: uwsgi_socket", socket, "each needs a socket of its own")
+    others = {socket for _where, socket in sockets(other)}
+    for name, socket in sockets(one):
+        if socket in others:
+            yield problem(f"{where}: {name}", socket, "each needs a socket of its own")
     if one.get("galaxy_config_group") == other.get("galaxy_config_group") and account(one) != account(other):
         yield problem(
             f"{where}: galaxy_config_group",
@@ -68,11 +70,6 @@ def _check_directories(where: str, one: Variables, other: Variables) -> Iterator
             yield problem(
                 f"{where}: {mine}", path, f"and {theirs} ({directory}) lie in each other; they have to lie apart"
             )
-
-
-def _sockets(variables: Variables) -> list[str]:
-    value = uwsgi_options(variables).get("socket", ("", variables.get("uwsgi_socket")))[1]
-    return [str(item) for item in (value if isinstance(value, list) else [value]) if item is not None]
 
 
 def _check_site(where: str, one: Variables, other: Variables) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, sockets
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import LONGEST_SOCKET_PATH, check_path, inside
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 
@@ -59,35 +59,49 @@ def check_nginx(variables: Variables) -> Iterator[Problem]:
 
 def check_ports(variables: Variables) -> Iterator[Problem]:
     """Check where uWSGI and nginx listen."""
-    socket = variables.get("uwsgi_socket")
-    if socket is None:
+    given = sockets(variables)
+    if not given and "uwsgi_socket" in variables:
+        yield problem("uwsgi_socket", variables["uwsgi_socket"], "has to name at least one socket")
+    seen: set[str] = set()
+    for where, socket in given:
+        if socket in seen:
+            yield problem(where, socket, "is given twice")
+            continue
+        seen.add(socket)
+        yield from (
+            _check_unix(where, socket, variables) if socket.startswith("/") else _check_tcp(where, socket, variables)
+        )
+
+
+def _check_unix(where: str, socket: str, variables: Variables) -> Iterator[Problem]:
+    before = list(check_path(where, socket))
+    yield from before
+    if before:
         return
-    allowed = "has to be host:port or the absolute path of a Unix socket, such as 127.0.0.1:4001"
-    if str(socket).startswith("/"):
-        before = list(check_path("uwsgi_socket", socket))
-        yield from before
-        if not before and len(str(socket).encode()) > LONGEST_SOCKET_PATH:
-            yield problem("uwsgi_socket", socket, f"the path of a Unix socket has {LONGEST_SOCKET_PATH} bytes at most")
-        run_dir = variables.get("galaxy_run_dir")
-        if not before and run_dir is not None and not inside(str(socket), str(run_dir)):
-            yield problem(
-                "uwsgi_socket",
-                socket,
-                f"Galaxy's user can make a socket in galaxy_run_dir only, such as {run_dir}/uwsgi.sock",
-            )
-        return
-    found = SOCKET.fullmatch(str(socket))
+    if len(socket.encode()) > LONGEST_SOCKET_PATH:
+        yield problem(where, socket, f"the path of a Unix socket has {LONGEST_SOCKET_PATH} bytes at most")
+    run_dir = variables.get("galaxy_run_dir")
+    if run_dir is not None and not inside(socket, str(run_dir)):
+        yield problem(
+            where, socket, f"Galaxy's user can make a socket in galaxy_run_dir only, such as {run_dir}/uwsgi.sock"
+        )
+
+
+def _check_tcp(where: str, socket: str, variables: Variables) -> Iterator[Problem]:
+    found = SOCKET.fullmatch(socket)
     if not found:
-        yield problem("uwsgi_socket", socket, allowed)
+        yield problem(
+            where, socket, "has to be host:port or the absolute path of a Unix socket, such as 127.0.0.1:4001"
+        )
         return
     port = int(found["port"])
     if not 1 <= port <= 65535:
-        yield problem("uwsgi_socket", socket, "the port has to be from 1 to 65535")
+        yield problem(where, socket, "the port has to be from 1 to 65535")
         return
     host = found["host"]
     if host in ANY_ADDRESS:
         yield problem(
-            "uwsgi_socket",
+            where,
             socket,
             "uWSGI's protocol knows no password, and whoever reaches this port passes nginx by; allowed is one address,"
             f" such as 127.0.0.1:{port}",
@@ -95,6 +109,4 @@ def check_ports(variables: Variables) -> Iterator[Problem]:
     for item in variables.get("nginx_listen") or []:
         listen = LISTEN.fullmatch(str(item))
         if listen and int(listen["port"]) == port and (listen["address"] or "") in (*ANY_ADDRESS, host):
-            yield problem(
-                "nginx_listen", item, f"uWSGI has that port (uwsgi_socket: {socket}); each needs one of its own"
-            )
+            yield problem("nginx_listen", item, f"uWSGI has that port ({where}: {socket}); each needs one of its own")

@@ -5,28 +5,25 @@
 
 from __future__ import annotations
 
+import os.path
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, same, uwsgi_options
-from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import TRUE_WORDS, Problem, problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, uwsgi_options
+from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    Problem,
+    problem,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import (
     UWSGI_SECTION,
     combine_sections,
     to_paste_deploy,
 )
-from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, shown
-
-# Options of uWSGI that say the same as a variable which other parts need as well.
-UWSGI_BY_VARIABLE = {
-    "processes": "uwsgi_processes",
-    "workers": "uwsgi_processes",
-    "p": "uwsgi_processes",
-    "threads": "uwsgi_threads",
-    "socket": "uwsgi_socket",
-    "uwsgi-socket": "uwsgi_socket",
-    "s": "uwsgi_socket",
-}
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import render
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_table import read_table
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, did_you_mean
 
 # Options of uWSGI that cannot work here, and why. A tuple gives values that are allowed all the same.
 _FOREGROUND = "supervisor needs the process in the foreground"
@@ -51,6 +48,17 @@ UWSGI_REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "enable-threads": (TRUE_WORDS, "Galaxy has threads of its own"),
     "py-call-osafterfork": ((), "it kills every worker of Python 3.13; py-call-uwsgi-fork-hooks does its work"),
 }
+
+# Options that count something.
+NUMBERS = ("processes", "workers", "threads")
+# Options that other parts stand on, and which may not be taken out.
+NEEDED = (
+    *NUMBERS,
+    "socket",
+    "uwsgi-socket",
+    "buffer-size",
+    *(name for name, (values, _) in UWSGI_REFUSED.items() if values),
+)
 
 # The lowest and highest that uWSGI's protocol (and nginx, which takes it over) can do with.
 BUFFER_SIZE = (4096, 65535)
@@ -90,20 +98,57 @@ def _render_each(sections: dict[str, dict[str, t.Any]]) -> Iterator[Problem]:
 
 def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
     for name, (where, value) in uwsgi_options(variables).items():
-        if name in UWSGI_BY_VARIABLE:
-            variable = UWSGI_BY_VARIABLE[name]
-            if variables.get(variable) is not None and not same(value, variables[variable]):
-                yield problem(
-                    where,
-                    value,
-                    f"contradicts {variable} ({shown(variables[variable])}), which others need too; set {variable}",
-                )
+        if value is None and name not in NEEDED:
+            continue
+        if name in NUMBERS:
+            if not str(value).isdigit() or isinstance(value, bool) or int(value) < 1:
+                yield problem(where, value, "has to be a number from 1")
+        elif name in ("socket", "uwsgi-socket"):
+            if value is None:
+                yield problem(where, value, "cannot be taken out; nginx needs it")
         elif name == "buffer-size":
             lowest, highest = BUFFER_SIZE
             if not str(value).isdigit() or not lowest <= int(value) <= highest:
                 yield problem(where, value, f"has to be a number of bytes from {lowest} to {highest}")
+        elif name == "logto":
+            directory = str(variables.get("galaxy_log_dir"))
+            if os.path.dirname(os.path.normpath(str(value))) != directory:
+                yield problem(where, value, f"Galaxy's user can write logs in galaxy_log_dir only: {directory}")
         elif name in UWSGI_REFUSED:
             values, reason = UWSGI_REFUSED[name]
             if str(value).strip().lower() not in values:
                 allowed = f"has to be {values[0]}" if values else "cannot be set"
                 yield problem(where, value, f"{allowed}: {reason}")
+        else:
+            yield from _check_name(name, where, value)
+
+
+def _check_name(name: str, where: str, value: t.Any) -> Iterator[Problem]:
+    """Check an option against what uWSGI knows."""
+    table = read_table()
+    if name not in table.names:
+        yield problem(
+            where, value, f"uWSGI {table.version} has no option {name}{did_you_mean(name, sorted(table.names))}"
+        )
+    elif name in table.not_in_the_wheel:
+        plugin = table.not_in_the_wheel[name]
+        part = "of a part of uWSGI" if plugin == "core" else f"of uWSGI's plugin {plugin}"
+        yield problem(where, value, f"is an option {part} that the wheel does not have")
+    elif name in table.flags and (
+        isinstance(value, (list, dict)) or str(value).strip().lower() not in TRUE_WORDS + FALSE_WORDS
+    ):
+        yield problem(where, value, "has to be true or false")
+
+
+def check_config_method(variables: Variables) -> Iterator[Problem]:
+    """Check that the chosen way to configure uWSGI can carry the options."""
+    method = variables.get("uwsgi_config_method")
+    if method in (None, "paste_deploy"):
+        return  # That is checked with the rest of galaxy.ini.
+    for name, (where, value) in uwsgi_options(variables).items():
+        try:
+            render(
+                str(method), {name: value}, "/c", "/c/galaxy.ini", read_table().flags, variables["uwsgi_placeholders"]
+            )
+        except InputError as error:
+            yield Problem(f"{where}: {error}")

@@ -13,7 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.filter.supervisor_environment im
     "variables, expected",
     [
         ({}, ""),
-        ({"B": "2", "A": 1}, 'A="1",B="2"'),
+        ({"B": "2", "A": 1}, 'B="2",A="1"'),
         ({"RATE": "50%"}, 'RATE="50%%"'),
         ({"GONE": None, "EMPTY": ""}, 'EMPTY=""'),
         ({"PAIR": "a=b,c=d;e#f 'g'"}, "PAIR=\"a=b,c=d;e#f 'g'\""),

@@ -81,6 +81,28 @@ FINE = {
     },
     "one process without handlers": {"uwsgi_processes": 1, "galaxy_handlers": 0},
     "Unix socket": {"uwsgi_socket": "/srv/galaxy/run/uwsgi.sock"},
+    "two sockets": {"uwsgi_socket": ["/srv/galaxy/run/uwsgi.sock", "127.0.0.1:4001"]},
+    "options of the slides": {
+        "galaxy_config": {
+            "app:main": {"brand": "x"},
+            "uwsgi": {
+                "processes": 4,
+                "threads": 2,
+                "socket": "127.0.0.1:4002",
+                "pythonpath": "lib",
+                "master": True,
+                "logto": "/srv/galaxy/log/uwsgi.log",
+                "logfile-chmod": 644,
+            },
+        }
+    },
+    "options given repeatedly": {
+        "uwsgi_options": {
+            "static-map": ["/a=/b", "/c=/d"],
+            "route": "^/x break:403",
+            "attach-daemon2": ["cmd=a", "cmd=b"],
+        }
+    },
     "IPv6": {"uwsgi_socket": "[::1]:4001", "nginx_listen": ["80", "[::]:80"]},
     "nginx by address": {"nginx_listen": ["127.0.0.1:8080", "443 ssl", "*:81 default_server"]},
     "the same port on another address": {"nginx_listen": ["192.0.2.1:4001"]},
@@ -359,10 +381,42 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"uwsgi_socket": "/run/uwsgi.sock"},
         ["uwsgi_socket", "/run/uwsgi.sock", "galaxy_run_dir", "/srv/galaxy/run/uwsgi.sock"],
     ),
-    "other processes": ({"uwsgi_options": {"processes": 4}}, ["uwsgi_options.processes", "4", "set uwsgi_processes"]),
-    "other socket": (
-        {"galaxy_config": {"uwsgi": {"socket": "127.0.0.1:5000"}}},
-        ["galaxy_config uwsgi.socket", "127.0.0.1:5000", "set uwsgi_socket"],
+    "no processes in the options": ({"uwsgi_options": {"processes": 0}}, ["uwsgi_options.processes", "0", "from 1"]),
+    "processes taken out": ({"uwsgi_options": {"workers": None}}, ["uwsgi_options.workers", "null", "from 1"]),
+    "socket taken out": ({"galaxy_config": {"uwsgi": {"socket": None}}}, ["galaxy_config uwsgi.socket", "taken out"]),
+    "socket of the options": (
+        {"galaxy_config": {"uwsgi": {"socket": "0.0.0.0:5000"}}},
+        ["galaxy_config uwsgi.socket", "0.0.0.0:5000", "passes nginx by"],
+    ),
+    "socket by its other name": (
+        {"galaxy_config": {"uwsgi": {"uwsgi-socket": "127.0.0.1:80"}}},
+        ["nginx_listen", "80", "galaxy_config uwsgi.uwsgi-socket: 127.0.0.1:80"],
+    ),
+    "a socket twice": ({"uwsgi_socket": ["127.0.0.1:1", "127.0.0.1:1"]}, ["uwsgi_socket", "127.0.0.1:1", "twice"]),
+    "no socket": ({"uwsgi_socket": []}, ["uwsgi_socket", "[]", "at least one socket"]),
+    "long socket in a list": (
+        {"galaxy_run_dir": "/srv/" + "r" * 100, "uwsgi_socket": ["127.0.0.1:1", "/srv/" + "r" * 100 + "/u.sock"]},
+        ["uwsgi_socket", "107 bytes"],
+    ),
+    "unknown option of uWSGI": (
+        {"uwsgi_options": {"harakiry": 60}},
+        ["uwsgi_options.harakiry", "60", "uWSGI 2.0.31 has no option harakiry", "did you mean harakiri"],
+    ),
+    "option of a plugin": (
+        {"galaxy_config": {"uwsgi": {"geoip-country": "/x"}}},
+        ["galaxy_config uwsgi.geoip-country", "plugin geoip", "wheel"],
+    ),
+    "flag with a value": ({"uwsgi_options": {"vacuum": "often"}}, ["uwsgi_options.vacuum", "often", "true or false"]),
+    "flag twice": ({"uwsgi_options": {"vacuum": [True, True]}}, ["uwsgi_options.vacuum", "true or false"]),
+    "log elsewhere": ({"uwsgi_options": {"logto": "/var/log/x"}}, ["uwsgi_options.logto", "/srv/galaxy/log"]),
+    "unknown way to configure": ({"uwsgi_config_method": "toml"}, ["uwsgi_config_method", "toml", "paste_deploy, ini"]),
+    "a way that cannot say it": (
+        {"uwsgi_config_method": "yaml", "uwsgi_options": {"include": "#x"}},
+        ["uwsgi_options.include", "(yaml)", "another uwsgi_config_method"],
+    ),
+    "a placeholder of files": (
+        {"uwsgi_config_method": "environment", "uwsgi_options": {"procname": "%n"}, "uwsgi_placeholders": ["procname"]},
+        ["uwsgi_options.procname", "%n", "only in files"],
     ),
     "daemon": ({"uwsgi_options": {"daemonize": "/x.log"}}, ["uwsgi_options.daemonize", "/x.log", "foreground"]),
     "no master": ({"uwsgi_options": {"master": False}}, ["uwsgi_options.master", "false", "has to be true"]),

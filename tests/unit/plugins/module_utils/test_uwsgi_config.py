@@ -40,14 +40,13 @@ FLAG_OPTIONS = ["thunder-lock", "vacuum", "enable-threads", "auto-procname"]
 def told(directory: Path, method: str, options: dict[str, t.Any], **settings_: t.Any) -> list[tuple[str, str]]:
     """Return what uWSGI was told with a method, as it says itself: names and values, in order."""
     galaxy_ini = directory / "galaxy.ini"
-    file = directory / FILE_NAMES.get(method, "none")
     sections = {"app:main": {"paste.app_factory": "missing:factory"}}
     if method == "paste_deploy":
         sections["uwsgi"] = options
     galaxy_ini.write_text(to_paste_deploy(sections, settings_.get("placeholders", False)), encoding="utf-8")
-    rendering = render(method, options, str(file), str(galaxy_ini), FLAGS, **settings_)
-    if rendering.text is not None:
-        file.write_text(rendering.text, encoding="utf-8")
+    rendering = render(method, options, str(directory), str(galaxy_ini), FLAGS, **settings_)
+    if rendering.text is not None and rendering.file is not None:
+        Path(rendering.file).write_text(rendering.text, encoding="utf-8")
     run = subprocess.run(
         [UWSGI, *rendering.arguments, "--show-config", "--need-app"],
         env={"PATH": os.environ["PATH"], "HOME": "/", "PYTHONUTF8": "1", "ASKED": "filled in", **rendering.environment},
@@ -118,7 +117,7 @@ option_sets = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(options=option_sets)
 def test_every_method_gives_uwsgi_the_same_options(tmp_path: Path, options: dict[str, t.Any]) -> None:
     try:
@@ -167,7 +166,7 @@ def test_magic_variables_of_files_on_purpose(tmp_path: Path, method: str) -> Non
 )
 def test_what_cannot_be_said_is_refused(method: str, options: dict[str, t.Any], words: list[str]) -> None:
     with pytest.raises(ConfigFileError) as error:
-        render(method, options, "/c/file", "/c/galaxy.ini")
+        render(method, options, "/c", "/c/galaxy.ini")
     for word in words:
         assert word in str(error.value)
 
@@ -180,8 +179,9 @@ def test_magic_variables_need_a_file(method: str) -> None:
 
 def test_what_they_look_like() -> None:
     options = {"master": True, "vacuum": False, "socket": "127.0.0.1:4001", "static-map": ["/a=/b", "/c=/d"]}
-    shown = {method: render(method, options, "/c/uwsgi", "/c/galaxy.ini", FLAGS) for method in METHODS}
+    shown = {method: render(method, options, "/c", "/c/galaxy.ini", FLAGS) for method in METHODS}
     assert shown["paste_deploy"].arguments == ["--ini-paste", "/c/galaxy.ini"]
+    assert shown["ini"].arguments == ["--ini", "/c/uwsgi.ini"]
     assert shown["ini"].text == (
         "[uwsgi]\npaste = config:/c/galaxy.ini\nmaster = true\nvacuum = false\nsocket = 127.0.0.1:4001\n"
         "static-map = /a=/b\nstatic-map = /c=/d\n"
