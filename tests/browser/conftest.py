@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -43,13 +44,16 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page(url: str) -> Iterator[Page]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.fail("There is no Chromium: apt-get install chromium")
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=[*ARGUMENTS, f"--host-resolver-rules=MAP *.example.org {urlsplit(url).netloc}"],
+        )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.set_default_timeout(PATIENCE)
         yield page

@@ -153,6 +153,14 @@ def test_an_instance_that_is_left_out_of_the_run_counts_too(tmp_path: Path) -> N
     assert "one and two are on one machine" in output
 
 
+def test_the_inventory_of_the_documentation(tmp_path: Path) -> None:
+    inventory = (COLLECTIONS.parent / "inventories/side-by-side/hosts.yml").read_text()
+    (tmp_path / "side-by-side.yml").write_text(inventory)
+    code, output = run(tmp_path, "-i", str(tmp_path / "side-by-side.yml"), playbook=OF_THE_GROUP)
+    assert code == 0, output
+    assert output.count("ok: [") == 3
+
+
 def test_instances_that_get_along(tmp_path: Path) -> None:
     inventory = TWO.replace("nginx_site=galaxy", "nginx_site=galaxy galaxy_url_prefix=/two galaxy_supervisor_group=gx2")
     code, output = run(tmp_path, playbook=OF_THE_GROUP, inventory=inventory)
