@@ -1,7 +1,7 @@
 # Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of uWSGI's options (roles/uwsgi/files/options.json, made by script/uwsgi-options)."""
+"""The names of uWSGI's options (roles/uwsgi/files/options.json, made by script/uwsgi_options.py)."""
 
 from __future__ import annotations
 

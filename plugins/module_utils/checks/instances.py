@@ -61,14 +61,10 @@ def _check_directories(where: str, one: Variables, other: Variables) -> Iterator
     if one.get("galaxy_root") == other.get("galaxy_root"):
         return  # Said already, and all others follow from it.
     for mine, theirs in itertools.product(DIRECTORIES, DIRECTORIES):
-        path, directory = one.get(mine), other.get(theirs)
-        if (
-            isinstance(path, str)
-            and isinstance(directory, str)
-            and (inside(path, directory) or inside(directory, path))
-        ):
+        first, second = one.get(mine), other.get(theirs)
+        if isinstance(first, str) and isinstance(second, str) and (inside(first, second) or inside(second, first)):
             yield problem(
-                f"{where}: {mine}", path, f"and {theirs} ({directory}) lie in each other; they have to lie apart"
+                f"{where}: {mine}", first, f"and {theirs} ({second}) lie in each other; they have to lie apart"
             )
 
 
@@ -102,4 +98,4 @@ def _check_site(where: str, one: Variables, other: Variables) -> Iterator[Proble
 def _addresses(variables: Variables) -> set[tuple[str, str]]:
     listen: list[t.Any] = variables.get("nginx_listen") or []
     names: list[t.Any] = variables.get("nginx_server_names") or []
-    return {(str(item).split(" ")[0], str(name)) for item in listen for name in names}
+    return {(str(item).split(" ", maxsplit=1)[0], str(name)) for item in listen for name in names}

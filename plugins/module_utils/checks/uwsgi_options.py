@@ -57,7 +57,7 @@ NEEDED = (
     "socket",
     "uwsgi-socket",
     "buffer-size",
-    *(name for name, (values, _) in UWSGI_REFUSED.items() if values),
+    *(name for name, rule in UWSGI_REFUSED.items() if rule[0]),
 )
 
 # The lowest and highest that uWSGI's protocol (and nginx, which takes it over) can do with.

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make roles/uwsgi/files/options.json: the names of uWSGI's options, and which of them take a value.
 
-    script/uwsgi-options 2.0.31 [path of an installed uwsgi]
+    python3 script/uwsgi_options.py 2.0.31 [path of an installed uwsgi]
 
 Reads the tables of options in uWSGI's source, which pip downloads from PyPI. With an installed uWSGI (the wheel's),
 options that this one lacks are listed by the plugin that has them.
