@@ -66,6 +66,14 @@ _value:
     environment:
       description: Variables of the environment, in their order.
       type: dict
+    listing:
+      description: Arguments with which uWSGI, with the same plugins, tells the names of all of its options.
+      type: list
+      elements: str
+    names:
+      description: The names that uWSGI has to know.
+      type: list
+      elements: str
     file:
       description: Path of the method's file, empty if it has none of its own.
       type: str
@@ -77,7 +85,11 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import render
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import (
+    known_names,
+    listing_arguments,
+    render,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_table import read_table
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
 
@@ -96,6 +108,8 @@ def uwsgi_config(
         "arguments": rendering.arguments,
         "environment": rendering.environment,
         "file": rendering.file or "",
+        "listing": listing_arguments(options),
+        "names": known_names(options),
         "text": rendering.text or "",
     }
 

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import xmlrpc.client
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, did_you_mean
 
 # http://supervisord.org/subprocess.html#process-states
 STARTING, RUNNING, BACKOFF, STOPPING = 10, 20, 30, 40
@@ -19,11 +22,22 @@ ALIVE = frozenset({STARTING, RUNNING, BACKOFF})
 
 
 @dataclass(frozen=True)
+class Needs:
+    """Names that a program has to know, and the command by which it tells those that it knows."""
+
+    command: tuple[str, ...]
+    names: tuple[str, ...]
+    # What they are the names of, for error messages.
+    kind: str
+
+
+@dataclass(frozen=True)
 class Program:
     """A process of the group, and the files and directories it is started with."""
 
     name: str
     inputs: tuple[str, ...] = ()
+    needs: Needs | None = None
 
 
 @dataclass
@@ -62,6 +76,34 @@ def last_change(paths: Iterable[str]) -> tuple[float, str]:
     return newest
 
 
+def missing_names(needs: Needs) -> list[str]:
+    """Ask the program, and return what is wrong, one line for each name that it does not know.
+
+    A program that is not installed yet (check mode) knows nothing, and nothing is held against it.
+    """
+    try:
+        answer = subprocess.run(
+            needs.command,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        return [f"{needs.command[0]} cannot be run: {error}"]
+    if answer.returncode != 0:
+        return [f"{' '.join(needs.command)} ended with {answer.returncode}: {(answer.stderr or answer.stdout)[-800:]}"]
+    known = answer.stdout.split()
+    return [
+        f"{needs.kind} {name}: {needs.command[0]} does not know it{did_you_mean(name, known)}"
+        for name in needs.names
+        if name not in known
+    ]
+
+
 def converge(rpc: Any, group: str, programs: list[Program], check_mode: bool = False) -> Outcome:
     """Make supervisor run the group as configured, with processes no older than their inputs.
 
@@ -71,31 +113,46 @@ def converge(rpc: Any, group: str, programs: list[Program], check_mode: bool = F
     :param check_mode: Only tell what would be done.
 
     The state decides, not what an earlier task of the run did: a run that was cut off after it wrote a
-    file is finished by the next one.
+    file is finished by the next one. Before the first process is touched, those that will be are asked
+    whether they know what they need to.
     """
     outcome = Outcome()
     if not check_mode:
-        _apply_configuration(rpc, group, outcome)
+        _apply_configuration(rpc, group, programs, outcome)
     processes = {info["name"]: info for info in rpc.getAllProcessInfo() if info["group"] == group}
-    for program in programs:
-        info = processes.get(program.name)
+    plan = [(program, *found) for program in programs if (found := _reason(program, processes))]
+    _ask([program for program, _deed, _why in plan])
+    for program, deed, why in plan:
         name = f"{group}:{program.name}"
-        if info is None:
-            outcome.actions.append(f"start {name}: it is new")
-            continue  # Check mode only: otherwise the configuration was applied above.
-        if info["state"] not in ALIVE:
-            outcome.actions.append(f"start {name}: it was {info['statename']}")
-            if not check_mode:
-                _start(rpc, name, False)
+        outcome.actions.append(f"{deed} {name}: {why}")
+        # In check mode, or new and therefore started with the group.
+        if check_mode or program.name not in processes:
             continue
-        changed_at, cause = last_change(program.inputs)
-        if changed_at > info["start"]:
-            outcome.actions.append(f"restart {name}: {cause} is newer than the process")
-            if not check_mode:
-                rpc.stopProcess(name, True)
-                # Handlers are restarted one at a time: this waits for startsecs before it goes on.
-                _start(rpc, name, program is not programs[-1])
+        if deed == "restart":
+            rpc.stopProcess(name, True)
+        # Handlers are restarted one at a time: this waits for startsecs before it goes on.
+        _start(rpc, name, deed == "restart" and program is not programs[-1])
     return outcome
+
+
+def _reason(program: Program, processes: dict[str, Any]) -> tuple[str, str] | None:
+    """Return what is to be done with a process and why, if anything is."""
+    info = processes.get(program.name)
+    if info is None:
+        return "start", "it is new"
+    if info["state"] not in ALIVE:
+        return "start", f"it was {info['statename']}"
+    changed_at, cause = last_change(program.inputs)
+    if changed_at > info["start"]:
+        return "restart", f"{cause} is newer than the process"
+    return None
+
+
+def _ask(programs: Iterable[Program]) -> None:
+    """Raise an error that names everything that a program does not know and needs to."""
+    missing = [line for program in programs if program.needs for line in missing_names(program.needs)]
+    if missing:
+        raise InputError("; ".join(missing) + ". Nothing has been restarted.")
 
 
 def _start(rpc: Any, name: str, wait: bool) -> None:
@@ -107,9 +164,11 @@ def _start(rpc: Any, name: str, wait: bool) -> None:
             raise
 
 
-def _apply_configuration(rpc: Any, group: str, outcome: Outcome) -> None:
+def _apply_configuration(rpc: Any, group: str, programs: list[Program], outcome: Outcome) -> None:
     """Let supervisor take up a new, changed or removed configuration of the group."""
     added, changed, removed = rpc.reloadConfig()[0]
+    if group in added or group in changed:
+        _ask(programs)
     if group in changed or group in removed:
         rpc.stopProcessGroup(group, True)
         rpc.removeProcessGroup(group)

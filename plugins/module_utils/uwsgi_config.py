@@ -127,6 +127,9 @@ IMMEDIATE = frozenset(
     ]
 )
 
+# Options that load plugins, which may bring options of their own.
+PLUGIN_OPTIONS = ("plugin-dir", "plugins-dir", "plugin", "plugins", "need-plugin", "need-plugins")
+
 # uWSGI's triggers for environment variables and files, and the placeholders that hide them from it.
 HIDDEN_TRIGGERS = {"$(": ("galaxy-dollar", "$"), "@(": ("galaxy-at", "@")}
 PLACEHOLDER = re.compile(r"%\(([^)]+)\)")
@@ -228,6 +231,25 @@ def pairs(options: Mapping[str, t.Any], where: str = "[uwsgi]") -> Iterator[tupl
             if item is None:
                 raise ConfigFileError(f"{where} {key}: item {number + 1} of the list is null")
             yield key, item
+
+
+def declared_names(options: Mapping[str, t.Any]) -> set[str]:
+    """Return the options that the configuration itself makes, with declare-option (name=option=$1;...)."""
+    value = options.get("declare-option") or []
+    return {str(item).partition("=")[0] for item in (value if isinstance(value, list) else [value])}
+
+
+def known_names(options: t.Any) -> list[str]:
+    """Return the names that uWSGI itself has to know."""
+    given = {key: value for key, value in plain(options).items() if value not in (None, [])}
+    return sorted({"paste", *given} - declared_names(given))
+
+
+def listing_arguments(options: t.Any) -> list[str]:
+    """Return the arguments with which uWSGI, with the same plugins, tells the names of all of its options."""
+    given = plain(options)
+    plugins = {key: given[key] for key in PLUGIN_OPTIONS if given.get(key) is not None}
+    return [*(f"--{key}={scalar(value, '[uwsgi]', key)}" for key, value in pairs(plugins)), "--dump-options"]
 
 
 def hidden_triggers(texts: Collection[str]) -> list[tuple[str, str]]:

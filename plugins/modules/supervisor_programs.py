@@ -48,6 +48,26 @@ options:
         type: list
         elements: path
         default: []
+      needs:
+        description:
+          - What these processes have to know. The program is asked before any process is touched. A name that it does
+            not know is an error, and nothing is restarted.
+        type: dict
+        suboptions:
+          command:
+            description: A command that prints all names that the program knows, one on a line.
+            type: list
+            elements: str
+            required: true
+          names:
+            description: Names that have to be among them.
+            type: list
+            elements: str
+            required: true
+          kind:
+            description: What they are the names of, for the message.
+            type: str
+            default: option
   socket:
     description: Unix socket of supervisor.
     type: path
@@ -61,6 +81,10 @@ EXAMPLES = r"""
     programs:
       - names: [galaxy]
         inputs: [/srv/galaxy/venv, /srv/galaxy/config/galaxy.ini, /srv/galaxy/server/lib]
+        needs:
+          command: [/srv/galaxy/venv/bin/uwsgi, --dump-options]
+          names: [master, processes, threads]
+          kind: uWSGI's option
       - names: [handler0, handler1]
         inputs: [/srv/galaxy/venv, /srv/galaxy/config/galaxy.ini]
 """
@@ -76,10 +100,21 @@ actions:
 """
 
 import xmlrpc.client
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import Outcome, Program, converge
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import (
+    Needs,
+    Outcome,
+    Program,
+    converge,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_rpc import connect
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
+
+
+def _needs(given: dict[str, Any] | None) -> Needs | None:
+    return Needs(tuple(given["command"]), tuple(given["names"]), given["kind"]) if given else None
 
 
 def main() -> None:
@@ -87,6 +122,14 @@ def main() -> None:
     program_options = {
         "names": {"type": "list", "elements": "str", "required": True},
         "inputs": {"type": "list", "elements": "path", "default": []},
+        "needs": {
+            "type": "dict",
+            "options": {
+                "command": {"type": "list", "elements": "str", "required": True},
+                "names": {"type": "list", "elements": "str", "required": True},
+                "kind": {"type": "str", "default": "option"},
+            },
+        },
     }
     module = AnsibleModule(
         argument_spec={
@@ -97,9 +140,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     group, socket = module.params["group"], module.params["socket"]
-    programs = [Program(name, tuple(item["inputs"])) for item in module.params["programs"] for name in item["names"]]
+    programs = [
+        Program(name, tuple(item["inputs"]), _needs(item["needs"]))
+        for item in module.params["programs"]
+        for name in item["names"]
+    ]
     try:
         outcome = converge(connect(socket), group, programs, module.check_mode)
+    except InputError as error:
+        module.fail_json(msg=str(error))
     except OSError as error:
         if not module.check_mode:
             module.fail_json(msg=f"supervisor does not answer at {socket} ({error}). Is it running?")

@@ -21,7 +21,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import
     combine_sections,
     to_paste_deploy,
 )
-from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import render
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import PLUGIN_OPTIONS, declared_names, render
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_table import read_table
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, did_you_mean
 
@@ -40,6 +40,8 @@ UWSGI_REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "gevent": ((), "Galaxy is served by threads"),
     "asyncio": ((), "Galaxy is served by threads"),
     "async": ((), "Galaxy is served by threads"),
+    "ugreen": ((), "Galaxy is served by threads"),
+    "loop": ((), "Galaxy is served by threads"),
     "uid": ((), "supervisor already starts it as galaxy_user"),
     "gid": ((), "supervisor already starts it as galaxy_user"),
     "master": (TRUE_WORDS, "without a master nothing loads Galaxy once and restarts its workers"),
@@ -97,8 +99,12 @@ def _render_each(sections: dict[str, dict[str, t.Any]]) -> Iterator[Problem]:
 
 
 def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
-    for name, (where, value) in uwsgi_options(variables).items():
-        if value is None and name not in NEEDED:
+    options = uwsgi_options(variables)
+    given = {name: value for name, (_where, value) in options.items() if value is not None}
+    declared = declared_names(given)
+    has_plugins = any(name in given for name in PLUGIN_OPTIONS)
+    for name, (where, value) in options.items():
+        if (value is None and name not in NEEDED) or name in declared:
             continue
         if name in NUMBERS:
             if not str(value).isdigit() or isinstance(value, bool) or int(value) < 1:
@@ -120,12 +126,14 @@ def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
                 allowed = f"has to be {values[0]}" if values else "cannot be set"
                 yield problem(where, value, f"{allowed}: {reason}")
         else:
-            yield from _check_name(name, where, value)
+            yield from _check_name(name, where, value, has_plugins)
 
 
-def _check_name(name: str, where: str, value: t.Any) -> Iterator[Problem]:
-    """Check an option against what uWSGI knows."""
+def _check_name(name: str, where: str, value: t.Any, has_plugins: bool) -> Iterator[Problem]:
+    """Check an option against what uWSGI knows. What plugins bring, only the machine's own uWSGI can tell."""
     table = read_table()
+    if has_plugins and (name not in table.names or name in table.not_in_the_wheel):
+        return
     if name not in table.names:
         yield problem(
             where, value, f"uWSGI {table.version} has no option {name}{did_you_mean(name, sorted(table.names))}"

@@ -103,6 +103,8 @@ FINE = {
             "attach-daemon2": ["cmd=a", "cmd=b"],
         }
     },
+    "option of a plugin": {"uwsgi_options": {"plugin": "/opt/my_plugin.so", "my-option": 1}},
+    "option that is made": {"uwsgi_options": {"declare-option": "my-own=static-map=$1", "my-own": "/a=/b"}},
     "IPv6": {"uwsgi_socket": "[::1]:4001", "nginx_listen": ["80", "[::]:80"]},
     "nginx by address": {"nginx_listen": ["127.0.0.1:8080", "443 ssl", "*:81 default_server"]},
     "the same port on another address": {"nginx_listen": ["192.0.2.1:4001"]},
@@ -418,6 +420,11 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"uwsgi_config_method": "environment", "uwsgi_options": {"procname": "%n"}, "uwsgi_placeholders": ["procname"]},
         ["uwsgi_options.procname", "%n", "only in files"],
     ),
+    "threads of another kind": (
+        {"uwsgi_options": {"threads": 2, "ugreen": True}},
+        ["uwsgi_options.ugreen", "true", "served by threads"],
+    ),
+    "no threads": ({"uwsgi_options": {"async": 10}}, ["uwsgi_options.async", "10", "served by threads"]),
     "daemon": ({"uwsgi_options": {"daemonize": "/x.log"}}, ["uwsgi_options.daemonize", "/x.log", "foreground"]),
     "no master": ({"uwsgi_options": {"master": False}}, ["uwsgi_options.master", "false", "has to be true"]),
     "hook of Python": (

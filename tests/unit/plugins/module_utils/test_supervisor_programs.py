@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import pytest
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import (
     RUNNING,
     STARTING,
+    Needs,
     Program,
     converge,
     last_change,
+    missing_names,
 )
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import known_names, listing_arguments
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 STOPPED, FATAL = 0, 200
 NAMES = {STOPPED: "STOPPED", STARTING: "STARTING", RUNNING: "RUNNING", FATAL: "FATAL"}
@@ -142,3 +147,58 @@ def test_last_change_sees_a_link_switched_to_an_old_release(tmp_path: Path) -> N
     (tmp_path / "next").symlink_to(old)
     (tmp_path / "next").rename(link)
     assert last_change([str(link)])[0] > before
+
+
+# --- What a program has to know, asked of the real uWSGI ---------------------------------------------
+
+UWSGI = str(Path(sys.executable).with_name("uwsgi"))
+
+
+def uwsgi_needs(options: dict[str, Any]) -> Needs:
+    return Needs((UWSGI, *listing_arguments(options)), tuple(known_names(options)), "uWSGI's option")
+
+
+def test_uwsgi_knows_its_options() -> None:
+    options = {"master": True, "static-map": ["/a=/b"], "declare-option": "my-own=static-map=$1", "my-own": "/c=/d"}
+    assert missing_names(uwsgi_needs(options)) == []
+
+
+def test_what_uwsgi_does_not_know_is_named_with_the_nearest() -> None:
+    (line,) = missing_names(uwsgi_needs({"static-nap": "/a=/b", "master": True, "socket": None}))
+    assert line == f"uWSGI's option static-nap: {UWSGI} does not know it; did you mean static-map?"
+
+
+def test_a_plugin_that_is_not_there_is_told() -> None:
+    (line,) = missing_names(uwsgi_needs({"need-plugin": "no-such"}))
+    assert "--need-plugin=no-such --dump-options ended with 1" in line
+    assert "no-such_plugin.so" in line
+
+
+def test_a_program_that_is_not_there_yet_is_not_held_to_anything() -> None:
+    assert missing_names(Needs(("/does/not/exist",), ("a",), "option")) == []
+
+
+def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    (line,) = missing_names(Needs((str(tmp_path),), ("a",), "option"))
+    assert "cannot be run" in line
+
+
+@pytest.mark.parametrize(
+    "started, reload",
+    [(-60, ([], [], [])), (1, ([], ["gx"], [])), (1, (["gx"], [], []))],
+    ids=["an input is newer", "changed", "new"],
+)
+def test_nothing_is_touched_while_a_program_lacks_an_option(
+    config: str, started: float, reload: tuple[list[str], ...]
+) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + started, reload=reload)
+    handler, galaxy = Program("handler0", (config,)), Program("galaxy", (config,), uwsgi_needs({"harakiry": 1}))
+    with pytest.raises(InputError, match=r"harakiry.* did you mean harakiri\?\. Nothing has been restarted\."):
+        converge(supervisor, "gx", [handler, galaxy])
+    assert supervisor.deeds == []
+
+
+def test_a_program_that_is_left_alone_is_not_asked(config: str) -> None:
+    supervisor = Supervisor({"galaxy": RUNNING}, started=time.time() + 1)
+    galaxy = Program("galaxy", (config,), uwsgi_needs({"harakiry": 1}))
+    assert not converge(supervisor, "gx", [galaxy]).changed

@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One set of options, each way of configuring uWSGI, and what a real uWSGI says that it was told.
 
-UWSGI=/usr/bin/uwsgi tests another uWSGI than the wheel's.
+UWSGI="/usr/bin/uwsgi --plugin python3" tests another uWSGI than the wheel's.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import typing as t
@@ -29,7 +30,7 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).parents[4]
 TABLE = json.loads((ROOT / "roles/uwsgi/files/options.json").read_text())
 FLAGS = TABLE["flags"]
-UWSGI = os.environ.get("UWSGI", str(Path(sys.executable).with_name("uwsgi")))
+UWSGI = shlex.split(os.environ.get("UWSGI", str(Path(sys.executable).with_name("uwsgi"))))
 OTHER_METHODS = [method for method in METHODS if method != "paste_deploy"]
 
 # Options that take any text, or none, and with which uWSGI still gets as far as to find no application.
@@ -48,7 +49,7 @@ def told(directory: Path, method: str, options: dict[str, t.Any], **settings_: t
     if rendering.text is not None and rendering.file is not None:
         Path(rendering.file).write_text(rendering.text, encoding="utf-8")
     run = subprocess.run(
-        [UWSGI, *rendering.arguments, "--show-config", "--need-app"],
+        [*UWSGI, *rendering.arguments, "--show-config", "--need-app"],
         env={"PATH": os.environ["PATH"], "HOME": "/", "PYTHONUTF8": "1", "ASKED": "filled in", **rendering.environment},
         cwd=directory,
         capture_output=True,
