@@ -280,6 +280,84 @@ def test_error_in_the_middle_is_seen(uwsgi: Uwsgi) -> None:
     assert "broken on purpose" in uwsgi.log.read_text()
 
 
+# --- Files ---
+
+LARGE = 30_000_000
+
+
+@pytest.fixture
+def large(tmp_path_factory: pytest.TempPathFactory, uwsgi: Uwsgi) -> Path:
+    path = uwsgi.events_file.parent / "objects" / "large"
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        path.write_bytes(os.urandom(LARGE))
+    return path
+
+
+@pytest.mark.parametrize("endpoint", ["file", "path"])
+def test_file(uwsgi: Uwsgi, large: Path, endpoint: str) -> None:
+    assert uwsgi.get(f"/{endpoint}?path={large}") == (200, large.read_bytes())
+    # Nothing else is written to the connection: it is read until it closes, whatever the header says.
+    with socket.create_connection(("127.0.0.1", uwsgi.port)) as connection:
+        connection.sendall(f"GET /file?path={large} HTTP/1.1\r\nHost: a\r\nRange: bytes=7-200006\r\n\r\n".encode())
+        data = b""
+        while part := connection.recv(65536):
+            data += part
+    head, _separator, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 206 ")
+    assert b"content-length: 200000" in head.lower()
+    assert body == large.read_bytes()[7:200007]
+
+
+def test_slow_downloads_keep_no_thread(uwsgi: Uwsgi, large: Path) -> None:
+    """There are 4 threads, and 40 clients that take a byte and then nothing, whole files and ranges."""
+    readers = []
+    for number in range(40):
+        connection = uwsgi.connect()
+        headers = {"Range": "bytes=1000000-"} if number % 2 else {}
+        connection.request("GET", f"/file?path={large}", headers=headers)
+        readers.append(connection.getresponse())
+        assert len(readers[-1].read(1)) == 1
+    begin = time.monotonic()
+    for _round in range(20):
+        assert uwsgi.get("/who")[0] == 200
+    assert time.monotonic() - begin < 2
+    for number, response in enumerate(readers):
+        if number % 10 < 2:
+            assert response.read() == large.read_bytes()[1_000_001 if number % 2 else 1 :]
+        response.close()
+    uwsgi.until(lambda: uwsgi.get("/who")[0] == 200)
+
+
+def test_reload_lets_downloads_end(start: Callable[..., Uwsgi]) -> None:
+    server = start(worker_reload_mercy="30")
+    path = server.events_file.parent / "objects" / "large"
+    path.parent.mkdir()
+    path.write_bytes(os.urandom(LARGE))
+    connection = server.connect()
+    connection.request("GET", f"/file?path={path}")
+    response = connection.getresponse()
+    data = response.read(1000)
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(3)
+    assert data + response.read() == path.read_bytes()
+    server.until(server.happened("start", 4))
+    assert server.process.poll() is None
+
+
+def test_stop_does_not_wait_for_downloads(start: Callable[..., Uwsgi]) -> None:
+    server = start(worker_reload_mercy="60")
+    path = server.events_file.parent / "objects" / "large"
+    path.parent.mkdir()
+    path.write_bytes(bytes(LARGE))
+    connection = server.connect()
+    connection.request("GET", f"/file?path={path}")
+    response = connection.getresponse()
+    assert server.stop() < 5
+    with pytest.raises((OSError, http.client.IncompleteRead)):
+        assert len(response.read()) == LARGE
+
+
 # --- Clients that leave, and those that would stay for ever ---
 
 

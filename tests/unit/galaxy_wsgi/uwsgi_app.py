@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 LOADED_BY = os.getpid()
@@ -106,6 +106,19 @@ async def refuse(_request: Request) -> Response:
     return PlainTextResponse("no", status_code=403)
 
 
+async def file(request: Request) -> Response:
+    """Name a file, as Galaxy does with its option apache_xsendfile."""
+    return Response(headers={"x-sendfile": request.query_params["path"], "content-length": "0"})
+
+
+async def path(request: Request) -> Response:
+    return FileResponse(request.query_params["path"])
+
+
+async def headers(request: Request) -> Response:
+    return JSONResponse(sorted(request.headers.items()))
+
+
 async def events(_request: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
         while True:
@@ -124,10 +137,10 @@ def stop() -> None:
     time.sleep(float(os.environ.get("STOP_TAKES", "0")))
 
 
-endpoints = (who, slow, ticks, broken, wait, background, count, refuse, events)
+endpoints = (who, slow, ticks, broken, wait, background, count, refuse, events, file, path, headers)
 app = Starlette(
     routes=[Route(f"/{endpoint.__name__}", endpoint, methods=["GET", "POST"]) for endpoint in endpoints],
     lifespan=lifespan,
 )
-Worker(app, start=start, stop=stop, state=state).attach()
-application = Bridge(app, state)
+application = Bridge(app, state, [str(EVENTS.parent / "objects")])
+Worker(app, start=start, stop=stop, state=state, finish=application.sender.finish).attach()

@@ -10,15 +10,29 @@ makes back pressure and bounded memory come by themselves, both ways.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gzip
 import logging
+import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from .environ import Environ, Scope, build_scope, content_length, is_websocket
+from . import files, server
+from .environ import (
+    Environ,
+    Scope,
+    accepts_gzip,
+    build_scope,
+    content_length,
+    is_ambiguous,
+    is_direct,
+    is_websocket,
+    request_header,
+)
 from .server import Connection, read_chunked
 
 log = logging.getLogger(__name__)
@@ -42,6 +56,11 @@ LINGER = 5.0
 # Between two neighbours on the way and not for the next one: WSGI leaves these to the server.
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 
+# What is compressed where no nginx does it, beginning with so many bytes.
+COMPRESSIBLE = re.compile(r"text/|(application/(javascript|json|xml|wasm)|image/svg\+xml)\s*(;|$)")
+COMPRESS_SIZE = 1000
+COMPRESS_LEVEL = 5
+
 # In a header, these would begin another one.
 BREAKS_HEADER = re.compile("[\r\n\0]")
 
@@ -55,17 +74,27 @@ class ClientDisconnectedError(OSError):
 class Bridge:
     """A WSGI application that is an ASGI application inside."""
 
-    def __init__(self, app: ASGIApp, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, state: Mapping[str, Any] | None = None, file_directories: Iterable[str] = ()
+    ) -> None:
+        """Make the bridge.
+
+        :param file_directories: the application may have files below these sent by naming them in X-Sendfile
+        """
         self.app = app
         self.state = state if state is not None else {}
+        self.sender = files.Sender(server.socket_timeout())
+        self.file_directories = tuple(file_directories)
         self._threads = threading.local()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        exchange = Exchange(environ, start_response, self._loop())
+        exchange = Exchange(environ, start_response, self._loop(), self)
         try:
             if is_websocket(environ):
                 exchange.answer(HTTPStatus.NOT_IMPLEMENTED, "WebSocket is not supported here.")
+            elif is_ambiguous(environ):
+                exchange.answer(HTTPStatus.BAD_REQUEST, "Where the body ends is said in two ways.")
             else:
                 exchange.run(self.app, build_scope(environ, self.state))
         finally:
@@ -83,7 +112,11 @@ class Bridge:
 class Exchange:
     """One request and its response."""
 
-    def __init__(self, environ: Environ, start_response: StartResponse, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, environ: Environ, start_response: StartResponse, loop: asyncio.AbstractEventLoop, bridge: Bridge
+    ) -> None:
+        self._environ = environ
+        self._bridge = bridge
         self._method: str = environ["REQUEST_METHOD"]
         self._start_response = start_response
         self._loop = loop
@@ -94,6 +127,8 @@ class Exchange:
         self._head: tuple[int, list[tuple[str, str]]] | None = None
         self._write: Callable[[bytes], Any] | None = None
         self._complete = False
+        # The file that is the body of the response.
+        self._file: str | None = None
         self._disconnected: asyncio.Future[None] | None = None
         self._gone = False
 
@@ -151,6 +186,9 @@ class Exchange:
             await asyncio.sleep(0)
         elif kind == "http.response.start":
             headers = _decode(message.get("headers", ()))
+            self._file = _get(headers, "x-sendfile") or None
+            if self._file:
+                headers = [(name, value) for name, value in headers if name.lower() != "x-sendfile"]
             self._head = (message["status"], headers)
             if self._method == "GET" and _get(headers, "content-type").startswith("text/event-stream"):
                 self.answer(HTTPStatus.NOT_IMPLEMENTED, "Server-sent events are not supported here.")
@@ -158,11 +196,19 @@ class Exchange:
                     self._task.cancel()
         elif kind == "http.response.body":
             more = message.get("more_body", False)
-            self._send_body(message.get("body", b""))
+            if self._file:
+                # Which goes for what the application would have sent.
+                if not more:
+                    self._send_file(files.find(self._file, self._bridge.file_directories))
+                return
+            body = message.get("body", b"")
+            self._send_body(body if more else self._compress(body))
             if more:
                 await asyncio.sleep(0)
             else:
                 self._end()
+        elif kind == "http.response.pathsend":
+            self._send_file(message["path"])
         else:
             raise ValueError(f"Unexpected ASGI message {kind!r}")
 
@@ -194,6 +240,65 @@ class Exchange:
                 self._write(bytes(body))
         except OSError:
             self._set_gone()
+
+    def _send_file(self, path: str | None) -> None:
+        """Answer with a file, which is sent while this thread does something else."""
+        if self._head is None:
+            raise RuntimeError("The application sent a file before the start of its response")
+        status, headers = self._head
+        if path is None:
+            log.error("Not below a directory from which files may be sent: %s", self._file)
+            self.answer(HTTPStatus.NOT_FOUND, "Not Found")
+            return
+        with contextlib.ExitStack() as unless_taken_over:
+            file = unless_taken_over.enter_context(open(path, "rb"))
+            reply = files.reply(
+                self._method,
+                lambda name: request_header(self._environ, name),
+                status,
+                headers,
+                os.fstat(file.fileno()),
+            )
+            self._head = (reply.status, reply.headers)
+            # The head alone.
+            self._send_body(b"")
+            if reply.count and self._method != "HEAD" and not self._gone:
+                connection = self._connection.duplicate()
+                if connection is not None:
+                    self._bridge.sender.send(connection, file, reply.offset, reply.count)
+                    unless_taken_over.pop_all()
+                else:
+                    file.seek(reply.offset)
+                    left = reply.count
+                    while left and not self._gone and (part := file.read(min(left, READ_SIZE))):
+                        left -= len(part)
+                        self._send_body(part)
+        self._end()
+
+    def _compress(self, body: bytes) -> bytes:
+        """Return the whole of a body, compressed if that is for us to do and of use."""
+        if self._write is not None or self._head is None or self._method == "HEAD" or not is_direct(self._environ):
+            return body
+        status, headers = self._head
+        if (
+            len(body) < COMPRESS_SIZE
+            or status != HTTPStatus.OK
+            or not COMPRESSIBLE.match(_get(headers, "content-type"))
+            or _get(headers, "content-encoding")
+        ):
+            return body
+        headers = [*headers, ("vary", "accept-encoding")]
+        if accepts_gzip(self._environ):
+            body = gzip.compress(body, COMPRESS_LEVEL, mtime=0)
+            # Of what is compressed, a strong tag would be another one.
+            headers = [
+                (name, f"W/{value}" if name.lower() == "etag" and not value.startswith("W/") else value)
+                for name, value in headers
+                if name.lower() != "content-length"
+            ]
+            headers += [("content-encoding", "gzip"), ("content-length", str(len(body)))]
+        self._head = (status, headers)
+        return body
 
     def _end(self) -> None:
         self._complete = True

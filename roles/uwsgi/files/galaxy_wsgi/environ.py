@@ -35,7 +35,7 @@ def build_scope(environ: Environ, state: Mapping[str, Any] | None = None) -> Sco
         "client": (environ.get("REMOTE_ADDR", ""), _port(environ.get("REMOTE_PORT"))),
         "server": (environ.get("SERVER_NAME", ""), _port(environ.get("SERVER_PORT"))),
         "state": dict(state or {}),
-        "extensions": {},
+        "extensions": {"http.response.pathsend": {}},
     }
 
 
@@ -49,6 +49,35 @@ def is_websocket(environ: Environ) -> bool:
     """Tell whether the client asks to go on with WebSocket."""
     upgrade: str = environ.get("HTTP_UPGRADE", "")
     return upgrade.lower() == "websocket"
+
+
+def is_direct(environ: Environ) -> bool:
+    """Tell whether the request came through uWSGI's own HTTP router, and no nginx had a hand in it.
+
+    No client can say so: its headers are variables that begin with HTTP_.
+    """
+    return environ.get("UWSGI_ROUTER") == "http"
+
+
+def is_ambiguous(environ: Environ) -> bool:
+    """Tell whether a request has its length twice: someone on the way may have taken it for two requests."""
+    return bool(environ.get("CONTENT_LENGTH")) and "HTTP_TRANSFER_ENCODING" in environ
+
+
+def accepts_gzip(environ: Environ) -> bool:
+    """Tell whether the client takes a compressed answer."""
+    for item in environ.get("HTTP_ACCEPT_ENCODING", "").split(","):
+        coding, _separator, parameters = item.partition(";")
+        if coding.strip().lower() == "gzip":
+            quality = parameters.replace(" ", "").lower().removeprefix("q=")
+            return not parameters or quality.strip("0.") != ""
+    return False
+
+
+def request_header(environ: Environ, name: str) -> str:
+    """Return a header of the request, "" if there is none."""
+    value: str = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+    return value
 
 
 def _path(environ: Environ) -> tuple[str, bytes]:
@@ -67,7 +96,11 @@ def _path(environ: Environ) -> tuple[str, bytes]:
 
 
 def _headers(environ: Environ) -> Iterator[tuple[bytes, bytes]]:
+    direct = is_direct(environ)
     for key, value in environ.items():
+        # The router has no way to take a header away. It empties those that clients may not send.
+        if direct and not value:
+            continue
         if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if value:
                 yield _header_name(key), value.encode("latin-1")

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 # Galaxy's options that need connections without an end (see the package's docstring).
 NEEDS_STREAMS = ("enable_sse_updates", "enable_mcp_server")
 
+# Directories below Galaxy's data_dir, from which nginx sends files, too.
+DOWNLOADS = ("objects", "tmp", "cache", "object_store_cache")
+
 
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
     """Return Galaxy as a WSGI application: a ``paste.app_factory``."""
@@ -32,8 +35,9 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
     state: dict[str, Any] = {}
     if server.is_preloading():
         _prepare_fork(galaxy_app)
-    Worker(asgi_app, start=start, stop=galaxy_app.shutdown, state=state).attach()
-    return Bridge(asgi_app, state)
+    bridge = Bridge(asgi_app, state, _file_directories(local_conf))
+    Worker(asgi_app, start=start, stop=galaxy_app.shutdown, state=state, finish=bridge.sender.finish).attach()
+    return bridge
 
 
 def _install_stack() -> list[Callable[[], Any]]:
@@ -96,6 +100,11 @@ def _build_galaxy(global_conf: dict[str, str], local_conf: dict[str, str]) -> tu
         # Galaxy has said why, and wants to exit. uWSGI's need-app decides what to do about it.
         raise RuntimeError("Galaxy did not load") from error
     return initialize_fast_app(wsgi_app, galaxy_app), galaxy_app
+
+
+def _file_directories(local_conf: dict[str, str]) -> list[str]:
+    """Return where files may be that Galaxy has sent: never its configuration, which its user can read, too."""
+    return [os.path.join(local_conf["data_dir"], name) for name in DOWNLOADS] if "data_dir" in local_conf else []
 
 
 def _without_streams(local_conf: dict[str, str]) -> dict[str, str]:

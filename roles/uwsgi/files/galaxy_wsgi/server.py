@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -40,6 +41,30 @@ def set_hooks(after_fork: Callable[[], None], at_exit: Callable[[], None]) -> No
         uwsgi.atexit = at_exit
 
 
+def _number(option: str, default: float) -> float:
+    value = getattr(uwsgi, "opt", {}).get(option, b"")
+    return float(value) if value.isdigit() else default
+
+
+def socket_timeout() -> float:
+    """Return the seconds that a client may stand still."""
+    return _number("socket-timeout", 600.0)
+
+
+def reload_mercy() -> float:
+    """Return the seconds that a worker may take to end what it has begun, less some for shutting down."""
+    return max(_number("worker-reload-mercy", 60.0) - 10.0, 0.0)
+
+
+def is_stopping() -> bool:
+    """Tell whether this worker ends for good, and not to be replaced.
+
+    uWSGI's master ends its workers with SIGINT in the first case, and they exit from within the handler, where that
+    signal is blocked; in the second case they get SIGHUP (core/uwsgi.c, end_me and gracefully_kill).
+    """
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 class Connection:
     """The connection of the request that this thread serves."""
 
@@ -64,6 +89,14 @@ class Connection:
             return False
         except OSError:
             return True
+
+    def duplicate(self) -> socket.socket | None:
+        """Return the connection for somebody to go on with when this request is over; None where that cannot be."""
+        # What is written to the socket itself would pass TLS by.
+        if not self._open or any("https-socket" in name or "ssl-socket" in name for name in getattr(uwsgi, "opt", ())):
+            return None
+        borrowed = self._borrow()
+        return borrowed.dup() if borrowed else None
 
     def hang_up(self) -> None:
         """Close: a response of unknown length ends here."""

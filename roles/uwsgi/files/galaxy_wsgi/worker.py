@@ -30,7 +30,13 @@ class Worker:
         start: Callable[[], None] = lambda: None,
         stop: Callable[[], None] = lambda: None,
         state: dict[str, Any] | None = None,
+        finish: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
+        """Make the worker.
+
+        :param finish: waits for what is still on its way to clients, for as many seconds at most
+        """
+        self._finish = finish
         self._lifespan = Lifespan(app, state if state is not None else {})
         self._start = start
         self._stop = stop
@@ -56,10 +62,12 @@ class Worker:
             os._exit(1)
 
     def stop(self) -> None:
-        """Shut the application down, and return after STOP_SECONDS at most."""
+        """Shut the application down, and return after STOP_SECONDS at most; at a reload, let downloads end before."""
         if self._pid != os.getpid():
             return
         self._pid = 0
+        if not server.is_stopping():
+            self._finish(server.reload_mercy())
         thread = threading.Thread(target=self._shut_down, name="shutdown", daemon=True)
         thread.start()
         thread.join(STOP_SECONDS)
