@@ -32,7 +32,9 @@ options:
     type: path
     required: true
   galaxy_ini:
-    description: Path of galaxy.ini, which says what is served, and with V(paste_deploy) holds the options.
+    description:
+      - Path of galaxy.ini, which says what is served, and with V(paste_deploy) holds the options.
+      - Empty for a uWSGI that serves no application.
     type: path
     required: true
   placeholders:

@@ -16,8 +16,8 @@ MOST_HANDLERS = 256
 # A handler's name is a word on command lines, a program of supervisor's and part of file names.
 HANDLER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 
-# The web processes are main and main.1, main.2, ...; supervisor's program for them is galaxy.
-RESERVED = re.compile(r"main(\.\d+)?|galaxy|_default_")
+# The web processes are main and main.1, main.2, ...; supervisor's programs for them are galaxy and http.
+RESERVED = re.compile(r"main(\.\d+)?|galaxy|http|_default_")
 
 ASSIGNMENT_METHODS = ("db-skip-locked", "db-transaction-isolation", "db-preassign")
 

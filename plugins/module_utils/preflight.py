@@ -19,7 +19,11 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.galaxy impor
     check_owned,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec, Variables
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening import check_nginx, check_ports
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening import (
+    check_http,
+    check_nginx,
+    check_ports,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import check_names
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_directories
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import (
@@ -47,6 +51,7 @@ def check(
     problems += check_nginx(good)
     problems += check_directories(good)
     problems += check_ports(good)
+    problems += check_http(good)
     problems += check_database(good)
     problems += check_sections(good)
     problems += check_config_method(good)

@@ -33,12 +33,13 @@ LOGS_OF_LINK = {
     "supervisor": ("supervisor",),
     "uwsgi": ("uwsgi",),
     "nginx": ("nginx", "uwsgi"),
-    "job": ("handlers", "uwsgi", "nginx"),
+    "http": ("http", "uwsgi"),
+    "job": ("handlers", "uwsgi", "nginx", "http"),
 }
 LOGS_OF_STAGE = {
     "prepare": ("postgresql",),
-    "upload": ("uwsgi", "nginx", "handlers"),
-    "download": ("nginx", "uwsgi", "handlers"),
+    "upload": ("uwsgi", "nginx", "http", "handlers"),
+    "download": ("nginx", "http", "uwsgi", "handlers"),
     "clean up": ("uwsgi", "nginx", "postgresql"),
 }
 """Stages of the canary whose suspects are not the handlers."""
@@ -523,6 +524,7 @@ def check_nginx(
     urls: Sequence[Mapping[str, Any]],
     timeout: float,
     request_timeout: float = 30.0,
+    link: str = "nginx",
 ) -> dict[str, Any]:
     """Ask for every mapped URL, several at a time; one that fails is asked again until the time is up."""
     began = time.monotonic()
@@ -557,7 +559,7 @@ def check_nginx(
         raise LinkError(
             "%d URLs at %s (server name %s) to answer as mapped" % (len(urls), url, host),
             "%d of them %s not" % (len(wrong), "does" if len(wrong) == 1 else "do"),
-            _nginx_hint(text, url),
+            _nginx_hint(text, url) if link == "nginx" else _http_hint(text, url),
             time.monotonic() - began,
             ["%s: %s" % (base + urls[index]["path"], "; ".join(found)) for index, found in wrong.items()],
         )
@@ -582,6 +584,17 @@ def _nginx_hint(text: str, url: str) -> str:
     if "status 404" in text:
         return "the locations in nginx's site, and whether the client was laid out in the static directory"
     return "nginx's error log, then the uWSGI log"
+
+
+def _http_hint(text: str, url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    if "refused" in text.lower():
+        return "supervisor's program http, uWSGI's HTTP router; %s" % port_holder("127.0.0.1:%d" % (parts.port or 80))
+    if "status 404" in text:
+        return "uWSGI's option static-map, and whether the client was laid out in the static directory"
+    if "content-type" in text.lower():
+        return "/etc/mime.types (package media-types), from which uWSGI knows the types of static files"
+    return "the log of the HTTP router (http.log), then uWSGI's"
 
 
 # --- the canary -------------------------------------------------------------------------------------
@@ -691,15 +704,21 @@ def _last_object(output: bytes) -> dict[str, Any] | None:
 # --- the report --------------------------------------------------------------------------------------
 
 
-def report(link: str, broken: LinkError, passed: Sequence[str], excerpts: Mapping[str, Sequence[str]]) -> str:
+def report(
+    link: str,
+    broken: LinkError,
+    passed: Sequence[str],
+    excerpts: Mapping[str, Sequence[str]],
+    links: Sequence[str] = LINKS,
+) -> str:
     """Write the message that a person reads."""
     order = []
-    for name in LINKS:
+    for name in links:
         if name in passed:
             order.append("%s ok" % name)
         elif name == link:
             order.append("%s BROKEN" % name.upper())
-        elif LINKS.index(name) > LINKS.index(link):
+        elif links.index(name) > links.index(link):
             order.append("%s not asked" % name)
     stage = broken.facts.get("stage")
     lines = ["The chain breaks at: %s%s" % (link, ', at the stage "%s"' % stage if stage and stage != link else "")]

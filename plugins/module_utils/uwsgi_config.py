@@ -273,7 +273,8 @@ def render(
     :param method: One of METHODS.
     :param options: uWSGI's options: text, number, boolean, or a list of these for an option that is given repeatedly.
     :param config_dir: Directory of the method's own file; its name is that of FILE_NAMES.
-    :param galaxy_ini: Path of galaxy.ini, with the application, and for paste_deploy with the options.
+    :param galaxy_ini: Path of galaxy.ini, with the application, and for paste_deploy with the options; "" for a uWSGI
+        that has no application.
     :param flags: Names of options that take no value on the command line.
     :param placeholders: Names of options in whose values uWSGI may fill in its placeholders; True for all.
     """
@@ -283,7 +284,7 @@ def render(
         return Rendering(arguments=["--ini-paste", galaxy_ini])
     # What --ini-paste means besides reading the file (plugins/python/python_plugin.c, uwsgi_opt_ini_paste).
     given = {
-        "paste": f"config:{galaxy_ini}",
+        **({"paste": f"config:{galaxy_ini}"} if galaxy_ini else {}),
         **{key: value for key, value in plain(options).items() if value is not None},
     }
     where = f"uWSGI's options ({method})"

@@ -15,7 +15,7 @@ author:
   - The dagobah.galaxy developers (@dagobah)
 description:
   - Walks the chain that a request and a job go along, in this order - the database, the programs under
-    supervisor, the web processes behind uWSGI's socket, every mapped URL through nginx, and a job.
+    supervisor, the web processes behind uWSGI's socket, every mapped URL through nginx or uWSGI's own HTTP, and a job.
   - Stops at the first link that does not hold, says what was expected, what was seen, how long was waited and
     what to look at, and shows the lines of the logs that tell why. Secrets in them are masked.
   - A link whose options are not given is not asked, so that a machine with a part of a server can be asked for
@@ -123,9 +123,15 @@ options:
         type: float
         default: 30
   nginx:
-    description: The link V(nginx). Every mapped URL answers through nginx.
+    description: The link V(nginx) or V(http). Every mapped URL answers over HTTP.
     type: dict
     suboptions:
+      server:
+        description:
+          - Who answers there. V(uwsgi) is uWSGI's own HTTP router; the link is called V(http) then.
+        type: str
+        choices: [nginx, uwsgi]
+        default: nginx
       url:
         description: Scheme, address and port to connect to.
         type: str
@@ -246,6 +252,11 @@ options:
         type: list
         elements: str
         default: []
+      http:
+        description: Logs of uWSGI's HTTP router.
+        type: list
+        elements: str
+        default: []
       handlers:
         description: Logs of the job handlers.
         type: list
@@ -340,6 +351,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dagobah.galaxy.plugins.module_utils import proof, proof_logs, proof_record
 
+LOGS = ("postgresql", "supervisor", "uwsgi", "nginx", "http", "handlers")
+
 
 def argument_spec() -> dict[str, Any]:
     """Return the module's arguments."""
@@ -380,6 +393,7 @@ def argument_spec() -> dict[str, Any]:
         "nginx": {
             "type": "dict",
             "options": {
+                "server": {"type": "str", "choices": ["nginx", "uwsgi"], "default": "nginx"},
                 "url": {"type": "str", "default": "http://127.0.0.1"},
                 "host": {"type": "str"},
                 "prefix": {"type": "str", "default": "/"},
@@ -417,7 +431,7 @@ def argument_spec() -> dict[str, Any]:
         "logs": {
             "type": "dict",
             "default": {},
-            "options": {name: dict(log) for name in ("postgresql", "supervisor", "uwsgi", "nginx", "handlers")},
+            "options": {name: dict(log) for name in LOGS},
         },
         "log_lines": {"type": "int", "default": 25},
     }
@@ -431,6 +445,9 @@ class Chain:
         self.galaxy: dict[str, Any] = params["galaxy"] or {}
         self.nginx: dict[str, Any] = params["nginx"] or {}
         self.prefix = self.nginx.get("prefix") or "/"
+        # The name of the link that the option nginx stands for.
+        self.front = "http" if self.nginx.get("server") == "uwsgi" else "nginx"
+        self.names = [self.front if name == "nginx" else name for name in proof.LINKS]
         self.host = self.nginx.get("host") or urllib.parse.urlsplit(self.nginx.get("url") or "").netloc or "localhost"
         self.supervisor: proof.Supervisor | None = None
         self.pids: dict[str, int] = {}
@@ -444,11 +461,11 @@ class Chain:
             "database": self.database,
             "supervisor": self.programs,
             "uwsgi": self.uwsgi,
-            "nginx": self.urls,
+            self.front: self.urls,
             "job": self.job,
         }
-        for name in proof.LINKS:
-            if self.params[name] is None:
+        for option, name in zip(proof.LINKS, self.names):  # noqa: B905 - Python 3.9 has no strict=
+            if self.params[option] is None:
                 continue
             self.current = name
             began = time.monotonic()
@@ -517,7 +534,7 @@ class Chain:
         return facts
 
     def urls(self) -> dict[str, Any]:
-        """Ask nginx."""
+        """Ask nginx, or uWSGI's HTTP router."""
         wanted = self.nginx
         return proof.check_nginx(
             wanted["url"],
@@ -527,6 +544,7 @@ class Chain:
             wanted["ca_file"],
             wanted["urls"],
             wanted["timeout"],
+            link=self.front,
         )
 
     def job(self) -> dict[str, Any]:
@@ -585,6 +603,7 @@ def summary(links: list[dict[str, Any]]) -> list[str]:
                 "Galaxy %s%s" % (f["version"], ", %d workers answered" % len(f["workers"]) if "workers" in f else "")
             ),
             "nginx": lambda f: "%d URLs answered, slowest %s" % (f["urls"], f["slowest"]),
+            "http": lambda f: "%d URLs answered by uWSGI itself, slowest %s" % (f["urls"], f["slowest"]),
             "job": lambda f: (
                 "job %s by %s in %s s, read back; nothing left behind%s"
                 % (
@@ -626,7 +645,7 @@ def main() -> None:
         link = chain.current
         excerpts = proof.collect_logs(link, broken, logs, started, secrets, params["log_lines"])
         passed = [entry["name"] for entry in chain.links if entry["name"] != link]
-        text = proof_logs.mask(proof.report(link, broken, passed, excerpts), secrets)
+        text = proof_logs.mask(proof.report(link, broken, passed, excerpts, chain.names), secrets)
         # The message says it all; Ansible would print each further value again.
         module.fail_json(msg=text, broken_link=link)
     lines = summary(chain.links)

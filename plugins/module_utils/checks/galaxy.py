@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
     Variables,
     galaxy_options,
+    http,
     is_sqlite,
     is_true,
     processes,
@@ -47,6 +48,10 @@ def check_owned(variables: Variables) -> Iterator[Problem]:
         where = f"galaxy_config app:main.{name}"
         if name == "job_config":
             yield problem(where, value, "cannot stand in galaxy.ini; set galaxy_job_config")
+        if name == "nginx_x_accel_redirect_base" and http(variables)[1]:
+            if value is not None:
+                yield problem(where, value, "has to be left out: with uwsgi_http, uWSGI itself sends the files")
+            continue
         if name not in GALAXY_BY_VARIABLE:
             continue
         variable, template = GALAXY_BY_VARIABLE[name]

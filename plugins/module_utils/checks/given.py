@@ -69,7 +69,13 @@ def effective(variables: Variables, option: str, variable: str) -> tuple[str, t.
 def sockets(variables: Variables) -> list[tuple[str, str]]:
     """Return uWSGI's sockets, each with the place where it is given."""
     where, value = effective(variables, "socket", "uwsgi_socket")
-    return [(where, str(item)) for item in (value if isinstance(value, list) else [value]) if item is not None]
+    return [(where, str(item)) for item in (value if isinstance(value, list) else [value]) if item not in (None, "")]
+
+
+def http(variables: Variables) -> tuple[str, str]:
+    """Return where uWSGI's own HTTP is given, and its address; "" if there is none."""
+    where, value = effective(variables, "http", "uwsgi_http")
+    return ("uwsgi_http", str(variables["uwsgi_http"])) if variables.get("uwsgi_http") else (where, str(value or ""))
 
 
 def processes(variables: Variables) -> tuple[str, int]:

@@ -8,7 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, sockets
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
+    Variables,
+    galaxy_options,
+    http,
+    is_true,
+    sockets,
+    uwsgi_options,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import LONGEST_SOCKET_PATH, check_path, inside
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 
@@ -60,8 +67,10 @@ def check_nginx(variables: Variables) -> Iterator[Problem]:
 def check_ports(variables: Variables) -> Iterator[Problem]:
     """Check where uWSGI and nginx listen."""
     given = sockets(variables)
-    if not given and "uwsgi_socket" in variables:
-        yield problem("uwsgi_socket", variables["uwsgi_socket"], "has to name at least one socket")
+    if not given and "uwsgi_socket" in variables and not http(variables)[1]:
+        yield problem(
+            "uwsgi_socket", variables["uwsgi_socket"], "has to name at least one socket, unless uwsgi_http is set"
+        )
     seen: set[str] = set()
     for where, socket in given:
         if socket in seen:
@@ -110,3 +119,41 @@ def _check_tcp(where: str, socket: str, variables: Variables) -> Iterator[Proble
         listen = LISTEN.fullmatch(str(item))
         if listen and int(listen["port"]) == port and (listen["address"] or "") in (*ANY_ADDRESS, host):
             yield problem("nginx_listen", item, f"uWSGI has that port ({where}: {socket}); each needs one of its own")
+
+
+def check_http(variables: Variables) -> Iterator[Problem]:
+    """Check where uWSGI itself speaks HTTP, and what does not go with that."""
+    options = uwsgi_options(variables)
+    if "http-socket" in options and options["http-socket"][1] is not None:
+        yield problem(
+            *options["http-socket"], "gives a thread to whoever connects and says nothing; set uwsgi_http instead"
+        )
+    where, address = http(variables)
+    if not address:
+        return
+    found = SOCKET.fullmatch(address.replace("*:", ":", 1))
+    if not found or not 1 <= int(found["port"]) <= 65535:
+        yield problem(where, address, "has to be host:port, such as 127.0.0.1:8080, or 0.0.0.0:8080 for every address")
+        return
+    host, port = found["host"], int(found["port"])
+    for _socket_where, socket in sockets(variables):
+        other = SOCKET.fullmatch(socket)
+        if other and int(other["port"]) == port and (host in (*ANY_ADDRESS, other["host"])):
+            yield problem(where, address, f"uwsgi_socket has that port ({socket}); each needs one of its own")
+    for item in variables.get("nginx_listen") or [] if sockets(variables) else []:
+        listen = LISTEN.fullmatch(str(item))
+        same_host = listen and (host in ANY_ADDRESS or (listen["address"] or "") in (*ANY_ADDRESS, host))
+        if listen and same_host and int(listen["port"]) == port:
+            yield problem(where, address, f"nginx has that port (nginx_listen: {item}); each needs one of its own")
+    if is_true(galaxy_options(variables).get("use_remote_user") or False):
+        yield problem(
+            "galaxy_config app:main.use_remote_user",
+            True,
+            f"there is no proxy before {where} ({address}) to say who the user is, so that anybody could; leave one"
+            " of them out",
+        )
+    http_options = variables.get("uwsgi_http_options") or {}
+    for name in ("http", "http-to"):
+        if name in http_options:
+            variable = {"http": "uwsgi_http", "http-to": "uwsgi_socket"}[name]
+            yield problem(f"uwsgi_http_options.{name}", http_options[name], f"is made from {variable}; set that")

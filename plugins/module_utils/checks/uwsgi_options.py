@@ -102,7 +102,8 @@ def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
     options = uwsgi_options(variables)
     given = {name: value for name, (_where, value) in options.items() if value is not None}
     declared = declared_names(given)
-    has_plugins = any(name in given for name in PLUGIN_OPTIONS)
+    # Only the wheel is known to the last option.
+    has_plugins = any(name in given for name in PLUGIN_OPTIONS) or variables.get("uwsgi_install_method") != "wheel"
     for name, (where, value) in options.items():
         if (value is None and name not in NEEDED) or name in declared:
             continue

@@ -27,6 +27,8 @@ VERSION = re.compile(r"\d+(\.\d+)+([a-z0-9.]*)?")
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?[A-Za-z0-9 .,*+!<>=~;_()'\"-]*")
 
 
+DEBIAN_PYTHON = "/usr/bin/python3"
+
 # First release without a native WSGI application.
 FIRST_MODERN = (22, 5)
 
@@ -94,6 +96,14 @@ def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Pr
             yield problem(
                 name, item, "has to be the name of a package on PyPI, with its version if need be, such as drmaa==0.7.9"
             )
+    python = variables.get("galaxy_python", DEBIAN_PYTHON)
+    if variables.get("uwsgi_install_method") == "apt" and python != DEBIAN_PYTHON:
+        yield problem(
+            "uwsgi_install_method",
+            "apt",
+            "Debian's uWSGI has a plugin for Debian's own Python; choose wheel or source, or set galaxy_python to"
+            f" {DEBIAN_PYTHON} (it is {python})",
+        )
     for name in ("supervisor_environment", "galaxy_download_environment"):
         yield from _check_environment(name, variables.get(name) or {})
 

@@ -5,19 +5,23 @@
 
 Run by the Python of the release that was just installed::
 
-    releases/26.1.2-0a1b2c3d/bin/python galaxy_release.py 26.1.2
+    releases/26.1.2-0a1b2c3d/bin/python galaxy_release.py 26.1.2 wheel
 
-Writes ``static/`` (links to the client and to Galaxy's own static files) and, as the last thing,
+with the release and the way in which uWSGI is installed (wheel, source, or apt: then it is not in the release).
+
+Writes ``static/`` (a link to the client, and Galaxy's own static files) and, as the last thing,
 ``release.json``. Fails with one sentence, and without the mark, if anything is missing.
 """
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +30,23 @@ from pathlib import Path
 MODULES = ("galaxy.app", "galaxy.main", "galaxy.webapps.galaxy.fast_factory", "psycopg2", "paste.deploy")
 
 
-def find_fault(release: Path, version: str) -> str | None:
+# Options by which the parts of uWSGI show themselves that its build leaves out if it finds no library for them.
+UWSGI_PARTS = {"json": "JSON", "xml": "XML", "yaml": "YAML", "route": "PCRE", "http-auto-gzip": "zlib"}
+
+
+def find_uwsgi_fault(program: Path) -> str | None:
+    """Return what is wrong with the uWSGI of a release, or None."""
+    try:
+        answer = subprocess.run([program, "--dump-options"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"uWSGI does not run: {error}"
+    if answer.returncode:
+        return f"uWSGI does not run: {answer.stderr.strip()}"
+    missing = [part for option, part in UWSGI_PARTS.items() if option not in answer.stdout.split()]
+    return f"uWSGI was built without {', '.join(missing)}" if missing else None
+
+
+def find_fault(release: Path, version: str, uwsgi: str) -> str | None:
     """Return what is wrong with a release, or None."""
     for module in MODULES:
         try:
@@ -40,10 +60,7 @@ def find_fault(release: Path, version: str) -> str | None:
     if not any(client.glob("*.js")):
         # galaxy-web-client 26.1.0 was published without it.
         return f"galaxy-web-client {importlib.metadata.version('galaxy-web-client')} lacks the client ({client})"
-    uwsgi = subprocess.run([release / "bin" / "uwsgi", "--version"], capture_output=True, text=True, check=False)
-    if uwsgi.returncode:
-        return f"uWSGI does not run: {uwsgi.stderr.strip()}"
-    return None
+    return None if uwsgi == "apt" else find_uwsgi_fault(release / "bin" / "uwsgi")
 
 
 def link(target: Path, name: Path) -> None:
@@ -53,22 +70,42 @@ def link(target: Path, name: Path) -> None:
 
 
 def lay_out_static(static: Path) -> None:
-    """Link the client (``dist``) and Galaxy's own static files into one directory."""
-    static.mkdir(exist_ok=True)
+    """Put the client (``dist``, a link) and Galaxy's own static files into one directory.
+
+    uWSGI serves no file that a link leads out of the directory to, so that Galaxy's own are there under a second name.
+    """
     own = Path(importlib.import_module("galaxy.webapps.base").__file__ or "").parent / "static"
-    for entry in sorted(own.iterdir()):
-        link(entry, static / entry.name)
+    shutil.copytree(own, static, copy_function=os.link, dirs_exist_ok=False)
     link(Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist", static / "dist")
+
+
+# What is worth compressing, from this size on.
+TEXTS = {".css", ".html", ".js", ".json", ".map", ".mjs", ".svg", ".ttf", ".txt", ".wasm", ".xml"}
+COMPRESS_SIZE = 1000
+
+
+def compress(static: Path) -> None:
+    """Lay a compressed copy beside each text, once and not for each request (uWSGI's static-gzip-all)."""
+    for directory in (static, static / "dist"):
+        for path in directory.rglob("*"):
+            if path.suffix in TEXTS and path.is_file() and path.stat().st_size >= COMPRESS_SIZE:
+                data = gzip.compress(path.read_bytes(), 6, mtime=0)
+                copy = path.with_name(f"{path.name}.gz")
+                copy.write_bytes(data)
+                # Of the same date, by which browsers ask for changes.
+                os.utime(copy, (path.stat().st_mtime, path.stat().st_mtime))
 
 
 def main() -> int:
     """Run the command."""
-    release, version = Path(sys.prefix), sys.argv[1]
-    fault = find_fault(release, version)
+    release, version, uwsgi = Path(sys.prefix), *sys.argv[1:3]
+    fault = find_fault(release, version, uwsgi)
     if fault:
         print(f"The release at {release} is not usable: {fault}.", file=sys.stderr)
         return 1
+    shutil.rmtree(release / "static", ignore_errors=True)
     lay_out_static(release / "static")
+    compress(release / "static")
     # uv's, and open to everybody.
     for lock in (release / ".lock", release.parent / ".cache" / ".lock"):
         lock.unlink(missing_ok=True)
@@ -76,6 +113,7 @@ def main() -> int:
     mark = {
         "galaxy": version,
         "python": platform.python_version(),
+        "uwsgi": uwsgi,
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
     temporary = release / ".release.json"

@@ -108,6 +108,10 @@ FINE = {
     "IPv6": {"uwsgi_socket": "[::1]:4001", "nginx_listen": ["80", "[::]:80"]},
     "nginx by address": {"nginx_listen": ["127.0.0.1:8080", "443 ssl", "*:81 default_server"]},
     "the same port on another address": {"nginx_listen": ["192.0.2.1:4001"]},
+    "HTTP beside nginx": {"uwsgi_http": "0.0.0.0:8080"},
+    "HTTP alone": {"uwsgi_http": "[::]:8080", "uwsgi_socket": [], "nginx_listen": ["8080"]},
+    "HTTP as on the slide": {"galaxy_config": {"uwsgi": {"http": ":8080", "http-processes": 2}}, "uwsgi_socket": ""},
+    "several sockets": {"uwsgi_socket": ["/srv/galaxy/run/uwsgi.sock", "127.0.0.1:4001"]},
     "prefix": {"galaxy_url_prefix": "/a/galaxy"},
     "elsewhere": {"galaxy_root": "/opt/galaxy"},
     "logs beside the system's": {"galaxy_log_dir": "/var/log/galaxy"},
@@ -129,6 +133,8 @@ FINE = {
         }
     },
     "allowed unknown": {"galaxy_config": {"app:main": {"mine": 1}}, "galaxy_config_allow_unknown": "yes"},
+    "uWSGI from source": {"uwsgi_install_method": "source", "uwsgi_options": {"cgi-mode": True, "legion": "x"}},
+    "Debian's uWSGI": {"uwsgi_install_method": "apt"},
     "null takes out": {"galaxy_config": {"app:main": {"log_level": None}}},
     "further section": {"galaxy_config": {"filter:prefix": {"use": "egg:x"}}},
     "packages": {"galaxy_additional_venv_packages": ["drmaa", "watchdog[a,b]>=6,!=7; python_version < '3.13'"]},
@@ -205,6 +211,14 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "newest": ({"galaxy_release": "latest"}, ["galaxy_release", "latest", "26.1.2"]),
     "classic release": ({"galaxy_release": "22.1.1"}, ["galaxy_release", "22.1.1", "22.5"]),
     "uv's version": ({"galaxy_uv_version": "latest"}, ["galaxy_uv_version", "latest", "0.13.9"]),
+    "no such way to install": (
+        {"uwsgi_install_method": "pip"},
+        ["uwsgi_install_method", '"pip"', "wheel, source, apt"],
+    ),
+    "Debian's uWSGI for another Python": (
+        {"uwsgi_install_method": "apt", "galaxy_python": "/opt/python3.12/bin/python3"},
+        ["uwsgi_install_method", '"apt"', "/usr/bin/python3", "/opt/python3.12/bin/python3"],
+    ),
     # Paths
     "relative path": ({"galaxy_root": "srv/galaxy"}, ["galaxy_root", '"srv/galaxy"', "absolute path"]),
     "home directory": ({"galaxy_root": "~/galaxy"}, ["galaxy_root", '"~/galaxy"', "absolute path"]),
@@ -239,6 +253,39 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "open to all": ({"uwsgi_socket": "0.0.0.0:4001"}, ["uwsgi_socket", "0.0.0.0:4001", "127.0.0.1:4001"]),
     "socket with a space": ({"uwsgi_socket": "/srv/galaxy/a b"}, ["uwsgi_socket", "/srv/galaxy/a b", "absolute path"]),
     "one port twice": ({"nginx_listen": ["4001"]}, ["nginx_listen", "4001", "uwsgi_socket", "one of its own"]),
+    "no socket at all": ({"uwsgi_socket": []}, ["uwsgi_socket", "[]", "at least one", "uwsgi_http"]),
+    "HTTP without a port": ({"uwsgi_http": "localhost"}, ["uwsgi_http", '"localhost"', "host:port"]),
+    "HTTP with a path": ({"uwsgi_http": "/srv/galaxy/run/http.sock"}, ["uwsgi_http", "host:port"]),
+    "HTTP on a port that is none": ({"uwsgi_http": "127.0.0.1:70000"}, ["uwsgi_http", "70000", "host:port"]),
+    "HTTP and nginx on one port": (
+        {"uwsgi_http": "127.0.0.1:80"},
+        ["uwsgi_http", "127.0.0.1:80", "nginx_listen: 80", "one of its own"],
+    ),
+    "HTTP and nginx on one address": (
+        {"uwsgi_http": ":8080", "nginx_listen": ["127.0.0.1:8080"]},
+        ["uwsgi_http", '":8080"', "nginx_listen: 127.0.0.1:8080"],
+    ),
+    "HTTP and uWSGI's protocol on one port": (
+        {"uwsgi_http": "0.0.0.0:4001"},
+        ["uwsgi_http", "0.0.0.0:4001", "uwsgi_socket", "127.0.0.1:4001"],
+    ),
+    "HTTP without a router": (
+        {"uwsgi_options": {"http-socket": ":8080"}},
+        ["uwsgi_options.http-socket", ":8080", "set uwsgi_http"],
+    ),
+    "HTTP's own address twice": (
+        {"uwsgi_http": ":8080", "uwsgi_http_options": {"http": ":8081"}},
+        ["uwsgi_http_options.http", ":8081", "uwsgi_http"],
+    ),
+    "users named by a proxy that is not there": (
+        {"uwsgi_http": ":8080", "galaxy_config": {"galaxy": {"use_remote_user": True}}},
+        ["use_remote_user", "uwsgi_http", "no proxy"],
+    ),
+    "downloads by an nginx that is not there": (
+        {"uwsgi_http": ":8080", "galaxy_config": {"galaxy": {"nginx_x_accel_redirect_base": "/_x_accel_redirect"}}},
+        ["nginx_x_accel_redirect_base", "uwsgi_http"],
+    ),
+    "handler called as the router is": ({"galaxy_handlers": ["http"]}, ["galaxy_handlers", '"http"', "web processes"]),
     "nginx's port out of range": ({"nginx_listen": ["0"]}, ["nginx_listen", '"0"', "from 1 to 65535"]),
     "nginx's port is a word": ({"nginx_listen": ["http"]}, ["nginx_listen", '"http"', "port or address:port"]),
     "nginx injected": (

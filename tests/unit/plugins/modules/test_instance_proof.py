@@ -126,7 +126,7 @@ def specification(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the documentation says of options, in the form of an argument specification."""
     result = {}
     for name, option in options.items():
-        result[name] = {key: option[key] for key in ("type", "elements", "required") if key in option}
+        result[name] = {key: option[key] for key in ("type", "choices", "elements", "required") if key in option}
         if "default" in option:
             result[name]["default"] = option["default"]
         if "suboptions" in option:

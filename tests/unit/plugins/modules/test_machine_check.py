@@ -1,0 +1,38 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module machine_check says everything that is in the way at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+
+def test_ports_that_are_held(run_module: Callable[..., dict[str, Any]]) -> None:
+    with socket.socket() as first, socket.socket() as second:
+        for held in (first, second):
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+        one, two = (str(held.getsockname()[1]) for held in (first, second))
+        result = run_module(
+            "machine_check",
+            {
+                "uwsgi": [{"variable": "uwsgi_http", "address": f"127.0.0.1:{one}"}],
+                "nginx": [{"variable": "nginx_listen", "address": two}],
+                "directory": "/srv/galaxy/server",
+            },
+        )
+    assert result["failed"]
+    assert result["msg"].startswith("2 things are in the way; nothing has been changed.\n")
+    for line, words in zip(
+        result["problems"], ((f'uwsgi_http: "127.0.0.1:{one}"'), (f'nginx_listen: "{two}"')), strict=True
+    ):
+        assert line.startswith(words)
+        assert f"process {os.getpid()} (" in line
+
+
+def test_nothing_in_the_way(run_module: Callable[..., dict[str, Any]]) -> None:
+    assert run_module("machine_check", {"directory": "/srv/galaxy/server"}, check=True)["changed"] is False
