@@ -34,6 +34,7 @@ from .environ import (
     request_header,
 )
 from .server import Connection, read_chunked
+from .shortcuts import claim_thread
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class Bridge:
         loop = getattr(self._threads, "loop", None)
         if loop is None:
             loop = self._threads.loop = asyncio.new_event_loop()
+            claim_thread()
         return loop
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import server
+from . import server, shortcuts
 from .bridge import Bridge
 from .worker import Worker
 
@@ -35,6 +35,7 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
     state: dict[str, Any] = {}
     if server.is_preloading():
         _prepare_fork(galaxy_app)
+    shortcuts.install(asgi_app)
     bridge = Bridge(asgi_app, state, _file_directories(local_conf))
     Worker(asgi_app, start=start, stop=galaxy_app.shutdown, state=state, finish=bridge.sender.finish).attach()
     return bridge

@@ -1,0 +1,287 @@
+# SPDX-FileCopyrightText: 2026 dagobah.galaxy contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detours of Galaxy's web framework that a server with a thread for each request can do without.
+
+Under an event loop that serves many clients, a function that blocks has to go to another thread and back. Here the
+thread is the request's own, so that it runs where it is. What the application sees is the same.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import io
+import itertools
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
+
+from .environ import Scope
+
+log = logging.getLogger(__name__)
+
+Receive = Callable[[], Coroutine[Any, Any, Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+_thread = threading.local()
+
+
+def on_request_thread() -> bool:
+    """Tell whether this thread serves a request, which has it for itself."""
+    return getattr(_thread, "serves", False)
+
+
+def claim_thread() -> None:
+    """Note that this thread serves requests."""
+    _thread.serves = True
+
+
+def install(app: Any) -> None:
+    """Take the shortcuts in an application of FastAPI's, and in those that are mounted in it."""
+    run_sync_in_place()
+    for part in _fastapi_apps(app):
+        call_wsgi_in_place(part)
+        narrow_routing(part.router)
+
+
+def _fastapi_apps(app: Any) -> Iterator[Any]:
+    """Yield an application and the ones mounted in it: with a URL prefix, Galaxy's is mounted in an empty one."""
+    if hasattr(app, "router") and hasattr(app.router, "routes"):
+        yield app
+        for route in app.router.routes:
+            yield from _fastapi_apps(getattr(route, "app", None))
+
+
+# --- Blocking functions ----------------------------------------------------------------------------
+
+
+def run_sync_in_place() -> None:
+    """Let ``anyio.to_thread.run_sync`` call the function at once where the thread is a request's own.
+
+    FastAPI sends each endpoint and each dependency that is no coroutine through it.
+    """
+    import anyio.to_thread
+
+    elsewhere = anyio.to_thread.run_sync
+    if getattr(elsewhere, "in_place", False):
+        return
+
+    async def run_sync(func: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if on_request_thread():
+            # As in a thread, what the function sets in its context stays there.
+            return contextvars.copy_context().run(func, *args)
+        return await elsewhere(func, *args, **options)
+
+    run_sync.in_place = True  # type: ignore[attr-defined]
+    anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]
+
+
+# --- Galaxy's older pages, which are WSGI ----------------------------------------------------------
+
+
+def call_wsgi_in_place(app: Any) -> None:
+    """Call a mounted WSGI application on this thread, and not through a2wsgi's pool and queues."""
+    try:
+        from a2wsgi import WSGIMiddleware
+    except ImportError:
+        return
+    for route in app.router.routes:
+        mounted = getattr(route, "app", None)
+        if isinstance(mounted, WSGIMiddleware):
+            route.app = WsgiInPlace(mounted)
+
+
+class WsgiInPlace:
+    """A WSGI application as ASGI, for a thread that has nothing else to do."""
+
+    def __init__(self, middleware: Any) -> None:
+        self.middleware = middleware
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; what is none, or has no thread, goes the usual way."""
+        if scope["type"] != "http" or not on_request_thread():
+            await self.middleware(scope, receive, send)
+            return
+        from a2wsgi.wsgi import build_environ
+
+        response = WsgiResponse()
+        # What the application sets in its context stays there, as in a2wsgi's thread.
+        context = contextvars.copy_context()
+        environ = build_environ(scope, io.BufferedReader(RequestInput(receive)))
+        chunks = context.run(self.middleware.app, environ, response.start)
+        try:
+            for chunk in _iterate(context, chunks):
+                for message in response.messages(chunk):
+                    await send(message)
+            for message in response.messages(b""):
+                await send(message)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            if hasattr(chunks, "close"):
+                context.run(chunks.close)
+        if response.error:
+            raise response.error[1].with_traceback(response.error[2])
+
+
+def _iterate(context: contextvars.Context, chunks: Any) -> Iterator[bytes]:
+    """Yield what an application yields, with each step in the application's context."""
+    iterator = context.run(iter, chunks)
+    end = object()
+    while (chunk := context.run(next, iterator, end)) is not end:
+        yield chunk
+
+
+class WsgiResponse:
+    """What a WSGI application says of its response, as messages of ASGI's."""
+
+    def __init__(self) -> None:
+        self.error: Any = None
+        self._start: dict[str, Any] | None = None
+        self._started = False
+        self._written: list[bytes] = []
+
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        """Be WSGI's ``start_response``."""
+        self.error = exc_info
+        if not self._started:
+            self._start = {
+                "type": "http.response.start",
+                "status": int(status.split(" ", 1)[0]),
+                "headers": [
+                    (name.strip().encode("latin-1").lower(), value.strip().encode("latin-1")) for name, value in headers
+                ],
+            }
+        return self._written.append
+
+    def messages(self, chunk: bytes) -> Iterator[dict[str, Any]]:
+        """Yield what is to be sent before and with a chunk."""
+        if self._start is not None:
+            yield self._start
+            self._start, self._started = None, True
+        for part in (*self._written, chunk):
+            if part:
+                yield {"type": "http.response.body", "body": part, "more_body": True}
+        self._written.clear()
+
+
+class RequestInput(io.RawIOBase):
+    """The body of a request as a file: ASGI's ``receive``, driven from where it is called."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._part = memoryview(b"")
+        self._more = True
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes of the body."""
+        while not self._part and self._more:
+            message = _drive(self._receive())
+            if message["type"] != "http.request":
+                raise ConnectionError("The client has gone")
+            self._part = memoryview(message.get("body", b""))
+            self._more = message.get("more_body", False)
+        size = min(len(buffer), len(self._part))
+        buffer[:size] = self._part[:size]
+        self._part = self._part[size:]
+        return size
+
+
+def _drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that waits for nothing: the bridge's ``receive`` blocks until it has a part of the body."""
+    while True:
+        try:
+            waits_for = coroutine.send(None)
+        except StopIteration as stop:
+            return stop.value
+        if waits_for is not None:
+            coroutine.close()
+            raise RuntimeError("A middleware waits for something else before it passes on the request's body")
+
+
+# --- Routes ----------------------------------------------------------------------------------------
+
+
+def narrow_routing(router: Any) -> None:
+    """Let a router look only at routes that can match, by the first two segments of the path.
+
+    Galaxy has about 1,000 routes, which Starlette's router tries one after the other.
+    """
+    router.middleware_stack = Narrowed(router)
+
+
+class Narrowed:
+    """A router, and smaller ones of the same kind, each with the routes for one beginning of paths.
+
+    The smaller ones have every route of theirs that could match, in the same order, so that they choose the same. They
+    are copies of the router: how a route is chosen, a method refused or a slash redirected, is still its own business.
+    """
+
+    def __init__(self, router: Any) -> None:
+        self.router = router
+        self._routers: dict[tuple[str, ...], Any] = {}
+        self._routes = [(route, list(_beginnings(route))) for route in router.routes]
+        self._known = {beginning for _route, beginnings in self._routes for beginning in beginnings}
+        self._count = len(router.routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the router for this path answer."""
+        if scope["type"] != "http" or len(self.router.routes) != self._count:
+            await self.router.app(scope, receive, send)
+            return
+        # Links are made from all routes.
+        scope.setdefault("router", self.router)
+        await self._router(scope).app(scope, receive, send)
+
+    def _router(self, scope: Scope) -> Any:
+        segments = _segments(_path_below_mount(scope))
+        # The longest beginning that a route has; routes with a shorter one are in each router of a longer one.
+        for length in (2, 1):
+            beginning = tuple(segments[:length])
+            if len(beginning) == length and beginning in self._known:
+                break
+        else:
+            beginning = ()
+        router = self._routers.get(beginning)
+        if router is None:
+            router = copy.copy(self.router)
+            router.routes = [
+                route
+                for route, beginnings in self._routes
+                if any(beginning[: len(each)] == each for each in beginnings)
+            ]
+            self._routers[beginning] = router
+        return router
+
+
+def _segments(path: str) -> list[str]:
+    """Return the first two segments of a path. A slash at the end makes no difference: a router may redirect it."""
+    return path.removesuffix("/").split("/")[1:3]
+
+
+def _path_below_mount(scope: Scope) -> str:
+    try:
+        from starlette._utils import get_route_path
+    except ImportError:
+        # Until 0.33, a mount takes its own path off.
+        return str(scope["path"])
+    return get_route_path(scope)
+
+
+def _beginnings(route: Any) -> Iterator[tuple[str, ...]]:
+    """Yield how the paths of a route begin: up to two segments without parameters; () is any."""
+    contexts = getattr(route, "effective_route_contexts", None)
+    if contexts is not None:
+        # A router that is included in another one, as FastAPI has it from 0.130 on.
+        for context in contexts():
+            yield from _beginnings(getattr(context, "starlette_route", None) or context)
+        return
+    path = getattr(route, "path_format", None)
+    if not isinstance(path, str):
+        yield ()
+        return
+    yield tuple(itertools.takewhile(lambda segment: "{" not in segment, _segments(path)))
