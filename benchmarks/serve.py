@@ -351,7 +351,8 @@ def main() -> int:
             starts[name] = wait_for(urls[name], processes[name])
             print(f"{name}: first answer after {starts[name]:.1f} s", flush=True)
         data = Data(urls["uwsgi"])
-        paths = {name: asked for name, asked in data.paths().items() if not arguments.only or name in arguments.only}
+        paths = data.paths()
+        paths = {name: paths[name] for name in arguments.only or paths}
         for name in SERVERS:
             for asked in paths.values():
                 measure(urls[name], asked, data.key, 8, 2, directory)
@@ -384,7 +385,8 @@ def main() -> int:
                 )
 
     mean = geometric_mean([row["ratio"] for row in rows])
-    print(f"\ngeometric mean of the ratios: {mean:.2f}; lowest {min(row['ratio'] for row in rows):.2f}")
+    lowest = min(row["ratio"] for row in rows)
+    print(f"\ngeometric mean of the ratios: {mean:.2f}; lowest {lowest:.2f}")
     for name in SERVERS:
         print(
             f"{name}: PSS {' + '.join(map(str, memory[name]))} = {sum(memory[name])} MB; first answer after {starts[name]:.1f} s"
