@@ -360,10 +360,8 @@ def main() -> int:
 
         rows = []
         print(f"\n{'':16}{'':>4}  {'uWSGI':>28}  {'gunicorn':>28}")
-        print(
-            f"{'path':16}{'c':>4}  {'req/s':>9}{'p50 ms':>9}{'p99 ms':>10}  {'req/s':>9}{'p50 ms':>9}{'p99 ms':>10}  ratio",
-            flush=True,
-        )
+        figures = f"  {'req/s':>9}{'p50 ms':>9}{'p99 ms':>10}"
+        print(f"{'path':16}{'c':>4}{figures}{figures}  ratio", flush=True)
         for path, asked in paths.items():
             for concurrency in CONCURRENCY:
                 found: dict[str, list[dict[str, Any]]] = {name: [] for name in SERVERS}
@@ -388,9 +386,8 @@ def main() -> int:
     lowest = min(row["ratio"] for row in rows)
     print(f"\ngeometric mean of the ratios: {mean:.2f}; lowest {lowest:.2f}")
     for name in SERVERS:
-        print(
-            f"{name}: PSS {' + '.join(map(str, memory[name]))} = {sum(memory[name])} MB; first answer after {starts[name]:.1f} s"
-        )
+        sizes = " + ".join(map(str, memory[name]))
+        print(f"{name}: PSS {sizes} = {sum(memory[name])} MB; first answer after {starts[name]:.1f} s")
     (RESULTS / "serve.json").write_text(
         json.dumps(
             {
