@@ -98,7 +98,7 @@ class WsgiInPlace:
     def __init__(self, middleware: Any) -> None:
         self.middleware = middleware
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer a request; what is none, or has no thread, goes the usual way."""
         if scope["type"] != "http" or not on_request_thread():
             await self.middleware(scope, receive, send)
@@ -108,7 +108,8 @@ class WsgiInPlace:
         response = WsgiResponse()
         # What the application sets in its context stays there, as in a2wsgi's thread.
         context = contextvars.copy_context()
-        environ = build_environ(scope, io.BufferedReader(RequestInput(receive)))
+        body: Any = io.BufferedReader(RequestInput(receive))
+        environ = build_environ(scope, body)
         chunks = context.run(self.middleware.app, environ, response.start)
         try:
             for chunk in _iterate(context, chunks):
@@ -127,8 +128,7 @@ class WsgiInPlace:
 def _iterate(context: contextvars.Context, chunks: Any) -> Iterator[bytes]:
     """Yield what an application yields, with each step in the application's context."""
     iterator = context.run(iter, chunks)
-    end = object()
-    while (chunk := context.run(next, iterator, end)) is not end:
+    while (chunk := context.run(next, iterator, None)) is not None:
         yield chunk
 
 
