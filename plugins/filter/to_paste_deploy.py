@@ -30,9 +30,10 @@ options:
     type: dict
     required: true
   placeholders:
-    description: Hand the values of V([uwsgi]) over as they are, so that uWSGI fills in its placeholders.
-    type: bool
-    default: false
+    description:
+      - Names of options of V([uwsgi]) in whose values uWSGI may fill in its placeholders. V(true) is all of them.
+    type: raw
+    default: []
 seealso:
   - plugin: dagobah.galaxy.combine_sections
     plugin_type: filter
@@ -64,13 +65,13 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.dagobah.galaxy.plugins.module_utils import paste_deploy
-from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
 
 
-def to_paste_deploy(sections: t.Any, placeholders: bool = False) -> str:
+def to_paste_deploy(sections: t.Any, placeholders: t.Any = ()) -> str:
     """Return the text of galaxy.ini."""
     try:
-        return paste_deploy.to_paste_deploy(sections, placeholders=bool(placeholders))
+        return paste_deploy.to_paste_deploy(sections, placeholders=plain(placeholders))
     except InputError as error:
         raise AnsibleFilterError(f"dagobah.galaxy.to_paste_deploy: {error}") from error
 

@@ -62,6 +62,14 @@ NEEDED = (
     *(name for name, rule in UWSGI_REFUSED.items() if rule[0]),
 )
 
+# What the collection itself sets (__uwsgi_default_options), so that %(name) would stand for its value.
+COLLECTIONS_OWN = (
+    *("socket", "chmod-socket", "processes", "threads", "master", "need-app", "die-on-term", "enable-threads"),
+    *("single-interpreter", "py-call-uwsgi-fork-hooks", "skip-atexit-teardown", "binary-path", "worker-reload-mercy"),
+    *("thunder-lock", "buffer-size", "socket-timeout", "ignore-sigpipe", "ignore-write-errors", "vacuum", "strict"),
+    *("logto", "logfile-chmod", "stats"),
+)
+
 # The lowest and highest that uWSGI's protocol (and nginx, which takes it over) can do with.
 BUFFER_SIZE = (4096, 65535)
 
@@ -77,22 +85,28 @@ def check_sections(variables: Variables) -> Iterator[Problem]:
     except InputError as error:
         yield Problem(str(error))
         return
-    before = len(found := [*_render_each(sections)])
+    placeholders = variables.get("uwsgi_placeholders") or ()
+    before = len(found := [*_render_each(sections, placeholders)])
     yield from found
     if not before:
         # What only shows when options stand beside each other.
         try:
-            to_paste_deploy(sections)
+            to_paste_deploy({**sections, UWSGI_SECTION: _beside(sections.get(UWSGI_SECTION, {}))}, placeholders)
         except InputError as error:
             yield Problem(f"galaxy_config: {error}")
     yield from _check_uwsgi_options(variables)
 
 
-def _render_each(sections: dict[str, dict[str, t.Any]]) -> Iterator[Problem]:
+def _beside(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options among the names of the collection's own."""
+    return {**dict.fromkeys(COLLECTIONS_OWN, ""), **options}
+
+
+def _render_each(sections: dict[str, dict[str, t.Any]], placeholders: t.Any) -> Iterator[Problem]:
     for section, options in sections.items():
         for key, value in options.items():
             try:
-                to_paste_deploy({section: {key: value}})
+                to_paste_deploy({section: {key: value}}, placeholders)
             except InputError as error:
                 variable = "uwsgi_options/galaxy_config" if section == UWSGI_SECTION else "galaxy_config"
                 yield Problem(f"{variable}: {error}")

@@ -36,10 +36,13 @@ PLAYBOOK = """
         id_secret: !vault |
 VAULTED
         gone: null
+    awkward: {route: "%n $(A)", route-run: "%n"}
     handlers: [one, {name: two, tags: [big]}]
     jobs: {handling: {max_grab: 4}}
     result:
       ini: "{{ defaults | dagobah.galaxy.combine_sections(galaxy_config) | dagobah.galaxy.to_paste_deploy }}"
+      placeholders: "{{ {'uwsgi': awkward} | dagobah.galaxy.to_paste_deploy(placeholders=['route']) }}"
+      uwsgi: "{{ awkward | dagobah.galaxy.uwsgi_config('ini', '/c', '/c/galaxy.ini', placeholders=['route']) }}"
       handlers: "{{ handlers | dagobah.galaxy.handler_list }}"
       jobs: "{{ handlers | dagobah.galaxy.job_config(jobs, workers='3') }}"
   tasks:
@@ -92,6 +95,15 @@ def test_filters(tmp_path: Path) -> None:
         "[uwsgi]\nprocesses = 2\nstatic-map = /a=/b\n    static-map = /c=My Galaxy\n\n"
         "[app:main]\nbrand = My Galaxy 100%%\nid_secret = from the vault\nflag = true\nsince = 2026-01-01\n"
     )
+    assert result["placeholders"] == "[uwsgi]\nroute = %n $(A)\nroute-run = %%n\n"
+    assert result["uwsgi"] == {
+        "arguments": ["--ini", "/c/uwsgi.ini"],
+        "environment": {},
+        "file": "/c/uwsgi.ini",
+        "listing": ["--dump-options"],
+        "names": ["paste", "route", "route-run"],
+        "text": "[uwsgi]\npaste = config:/c/galaxy.ini\nroute = %n $(A)\nroute-run = %%n\n",
+    }
     assert result["handlers"] == [{"name": "one", "tags": ["handlers"]}, {"name": "two", "tags": ["big"]}]
     assert result["jobs"]["handling"]["processes"] == {"one": {"tags": ["handlers"]}, "two": {"tags": ["big"]}}
     assert result["jobs"]["handling"]["max_grab"] == 4

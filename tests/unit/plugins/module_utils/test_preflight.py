@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import COLLECTIONS_OWN
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLES = ROOT / "roles"
@@ -102,6 +103,10 @@ FINE = {
             "route": "^/x break:403",
             "attach-daemon2": ["cmd=a", "cmd=b"],
         }
+    },
+    "placeholder on purpose": {
+        "uwsgi_options": {"procname": "%(processes) of %n"},
+        "uwsgi_placeholders": ["procname"],
     },
     "option of a plugin": {"uwsgi_options": {"plugin": "/opt/my_plugin.so", "my-option": 1}},
     "option that is made": {"uwsgi_options": {"declare-option": "my-own=static-map=$1", "my-own": "/a=/b"}},
@@ -472,6 +477,10 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         ["uwsgi_options.ugreen", "true", "served by threads"],
     ),
     "no threads": ({"uwsgi_options": {"async": 10}}, ["uwsgi_options.async", "10", "served by threads"]),
+    "placeholder of an option": (
+        {"uwsgi_options": {"procname": "%(processes)"}},
+        ["galaxy_config", "procname", "%(processes)", "write the value out"],
+    ),
     "daemon": ({"uwsgi_options": {"daemonize": "/x.log"}}, ["uwsgi_options.daemonize", "/x.log", "foreground"]),
     "no master": ({"uwsgi_options": {"master": False}}, ["uwsgi_options.master", "false", "has to be true"]),
     "hook of Python": (
@@ -576,3 +585,9 @@ def test_secrets_are_not_shown() -> None:
 
 def test_specs_and_defaults_name_the_same_variables() -> None:
     assert set(SPECS) == set(DEFAULTS)
+
+
+def test_the_collections_own_options_are_known_by_name() -> None:
+    """They are in vars, which are not read on the controller before a run."""
+    own = yaml.safe_load((ROLES / "_common/vars/main.yml").read_text())["__uwsgi_default_options"]
+    assert set(own) == set(COLLECTIONS_OWN)
