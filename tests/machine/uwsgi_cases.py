@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cases of the scenario methods: the examples of the documentation, and those of molecule/methods/cases.yml."""
+"""The cases of the scenario methods: the examples of the documentation, and those of methods/cases.yml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/uwsgi-configuration.md"
-CASES = ROOT / "molecule/methods/cases.yml"
+CASES = ROOT / "tests/machine/methods/cases.yml"
 LONGEST = 900
 
 

@@ -116,8 +116,9 @@ def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
     options = uwsgi_options(variables)
     given = {name: value for name, (_where, value) in options.items() if value is not None}
     declared = declared_names(given)
-    # Only the wheel is known to the last option.
-    has_plugins = any(name in given for name in PLUGIN_OPTIONS) or variables.get("uwsgi_install_method") != "wheel"
+    # What the user's plugins bring, and what Debian's has or a compiler left out, only the machine's uWSGI can tell.
+    has_plugins = any(name in given for name in PLUGIN_OPTIONS)
+    is_wheel = variables.get("uwsgi_install_method", "wheel") == "wheel" and not has_plugins
     for name, (where, value) in options.items():
         if (value is None and name not in NEEDED) or name in declared:
             continue
@@ -141,19 +142,18 @@ def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
                 allowed = f"has to be {values[0]}" if values else "cannot be set"
                 yield problem(where, value, f"{allowed}: {reason}")
         else:
-            yield from _check_name(name, where, value, has_plugins)
+            yield from _check_name(name, where, value, has_plugins, is_wheel)
 
 
-def _check_name(name: str, where: str, value: t.Any, has_plugins: bool) -> Iterator[Problem]:
-    """Check an option against what uWSGI knows. What plugins bring, only the machine's own uWSGI can tell."""
+def _check_name(name: str, where: str, value: t.Any, has_plugins: bool, is_wheel: bool) -> Iterator[Problem]:
+    """Check an option against what uWSGI knows."""
     table = read_table()
-    if has_plugins and (name not in table.names or name in table.not_in_the_wheel):
-        return
     if name not in table.names:
-        yield problem(
-            where, value, f"uWSGI {table.version} has no option {name}{did_you_mean(name, sorted(table.names))}"
-        )
-    elif name in table.not_in_the_wheel:
+        if not has_plugins:
+            yield problem(
+                where, value, f"uWSGI {table.version} has no option {name}{did_you_mean(name, sorted(table.names))}"
+            )
+    elif name in table.not_in_the_wheel and is_wheel:
         plugin = table.not_in_the_wheel[name]
         part = "of a part of uWSGI" if plugin == "core" else f"of uWSGI's plugin {plugin}"
         yield problem(where, value, f"is an option {part} that the wheel does not have")

@@ -104,6 +104,7 @@ FINE = {
             "attach-daemon2": ["cmd=a", "cmd=b"],
         }
     },
+    "option of Debian's": {"uwsgi_install_method": "apt", "uwsgi_options": {"geoip-country": "/x"}},
     "placeholder on purpose": {
         "uwsgi_options": {"procname": "%(processes) of %n"},
         "uwsgi_placeholders": ["procname"],
@@ -477,6 +478,10 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         ["uwsgi_options.ugreen", "true", "served by threads"],
     ),
     "no threads": ({"uwsgi_options": {"async": 10}}, ["uwsgi_options.async", "10", "served by threads"]),
+    "unknown to every uWSGI": (
+        {"uwsgi_install_method": "apt", "uwsgi_options": {"harakiry": 60}},
+        ["uwsgi_options.harakiry", "did you mean harakiri"],
+    ),
     "placeholder of an option": (
         {"uwsgi_options": {"procname": "%(processes)"}},
         ["galaxy_config", "procname", "%(processes)", "write the value out"],
