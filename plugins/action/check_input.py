@@ -11,9 +11,11 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.instances import check_instances
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import Files, own_files
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
@@ -22,7 +24,11 @@ COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 ROLES = os.path.join(COLLECTION, "roles")
 
 # Variables that name files on the controller, and the directory beside a playbook in which they may be.
-CONTROLLER_FILES = {"galaxy_welcome_file": "templates", "galaxy_requirements_file": "files"}
+CONTROLLER_FILES = {
+    "galaxy_welcome_file": "templates",
+    "galaxy_requirements_file": "files",
+    "galaxy_job_config_template": "templates",
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -41,8 +47,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         defaults, specs = self._read_roles()
         values, problems = self._values({**defaults, **task_vars}, specs)
         problems += self._files(values)
+        own_files, found = self._own_files(values, {**defaults, **task_vars})
+        problems += found
         release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
-        problems += preflight.check(specs, values, names=task_vars, release=release)
+        problems += preflight.check(specs, values, names=task_vars, release=release, files=own_files)
         problems += self._neighbours(task_vars, defaults, specs)
         errors = [found.text for found in problems if found.fatal]
         warnings = [found.text for found in problems if not found.fatal]
@@ -152,6 +160,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 )
         return problems
 
+    def _own_files(self, values: dict[str, t.Any], variables: dict[str, t.Any]) -> tuple[Files, list[Problem]]:
+        """Return the text of the user's own configuration files that have to agree with variables."""
+        files: Files = {}
+        problems = []
+        for option, (variable, name, is_template) in own_files(values).items():
+            try:
+                path = self._find_needle("templates" if is_template else "files", name)
+            except AnsibleError:
+                continue  # Told by the check of the variable that names it.
+            try:
+                files[option] = (variable, name, self._template_file(path, variables) if is_template else _read(path))
+            except (AnsibleError, OSError, UnicodeDecodeError) as error:
+                problems.append(Problem(f"{variable}: {name}: its template cannot be filled in: {error}"))
+        return files, problems
+
+    def _template_file(self, path: str, variables: dict[str, t.Any]) -> str:
+        """Return a file with its templates filled in, as the lookup of templates does it."""
+        lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        return str(lookup.run([path], variables=variables)[0])
+
     def _read_release(self, release: str) -> dict[str, t.Any] | None:
         """Return what the collection knows about the release, or None."""
         if not RELEASE.fullmatch(release):
@@ -162,3 +190,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         with open(path, encoding="utf-8") as file:
             table: dict[str, t.Any] = json.load(file)
         return table
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

@@ -12,13 +12,15 @@ version_added: 0.1.0
 author:
   - The dagobah.galaxy developers (@dagobah)
 description:
-  - Makes a list of dictionaries with O(ignore:name) and O(ignore:tags) from the number of handlers, or from a list
-    of names or of such dictionaries.
+  - Makes a list of dictionaries from the number of handlers, or from a list of names or of dictionaries.
+  - Each has O(ignore:name), and O(ignore:tags) (and perhaps O(ignore:plugins)), or O(ignore:pools), or O(ignore:jobs)
+    (V(false)) if it takes no jobs.
 options:
   _input:
     description:
       - How many handlers there are. They are named V(handler0), V(handler1) and so on, with the tag V(handlers).
-      - Or a list of their names, or of dictionaries with O(ignore:name) and O(ignore:tags).
+      - Or a list of their names, or of dictionaries with O(ignore:name), and perhaps O(ignore:tags), O(ignore:plugins),
+        O(ignore:pools), O(ignore:jobs), and O(ignore:count), which makes that many of them.
     type: raw
     required: true
 """
@@ -32,7 +34,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The handlers, each a dictionary with name and tags.
+  description: The handlers, each a dictionary.
   type: list
   elements: dict
 """

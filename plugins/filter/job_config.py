@@ -24,7 +24,10 @@ options:
   config:
     description:
       - Job configuration to merge over it, deep. A value of null removes a key; lists are replaced.
-      - C(handling.processes) is refused, since the handlers say which processes there are.
+      - What it says in C(handling.processes) has to be what the handlers say.
+    type: dict
+  inline:
+    description: Job configuration to merge over that, the option C(job_config) of Galaxy's.
     type: dict
   workers:
     description: Jobs that the local runner of one handler works on at the same time.
@@ -49,14 +52,16 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.dagobah.galaxy.plugins.module_utils import handlers
+from ansible_collections.dagobah.galaxy.plugins.module_utils import job_config as module
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 
-def job_config(galaxy_handlers: t.Any, config: t.Any = None, workers: t.Any = 4) -> dict[str, t.Any]:
+def job_config(
+    galaxy_handlers: t.Any, config: t.Any = None, workers: t.Any = 4, inline: t.Any = None
+) -> dict[str, t.Any]:
     """Return the job configuration."""
     try:
-        return handlers.job_config(galaxy_handlers, config=config, workers=workers)
+        return module.job_config(galaxy_handlers, config=config, workers=workers, inline=inline)
     except InputError as error:
         raise AnsibleFilterError(f"dagobah.galaxy.job_config: {error}") from error
 

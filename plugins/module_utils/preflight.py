@@ -19,6 +19,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.galaxy impor
     check_owned,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec, Variables
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import Files, check_jobs
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening import (
     check_http,
     check_nginx,
@@ -39,11 +40,12 @@ def check(
     values: Variables,
     names: Iterable[str] = (),
     release: dict[str, t.Any] | None = None,
+    files: Files | None = None,
 ) -> list[Problem]:
     """Return everything that is wrong with a host's variables.
 
     ``values`` are the variables of the specs, ``names`` those of all variables of the host, ``release`` is
-    what the release in galaxy_release knows, if the collection has a table of it.
+    what the release in galaxy_release knows, if the collection has a table of it, ``files`` are the user's own.
     """
     problems, good = check_types(specs, values)
     problems += check_names(names, specs)
@@ -58,5 +60,6 @@ def check(
     problems += check_owned(good)
     problems += check_downloads(good)
     problems += check_galaxy(good, release)
+    problems += check_jobs(good, release, files or {})
     # One value may be wrong in the eyes of several checks, in the same words.
     return list(dict.fromkeys(problems))

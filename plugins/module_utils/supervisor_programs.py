@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import xmlrpc.client
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,11 @@ class Needs:
     names: tuple[str, ...]
     # What they are the names of, for error messages.
     kind: str
+
+
+# What gives the work of processes that are gone to others: asked to look, to reassign or to refuse, it tells what it
+# found and did (galaxy_jobs.py).
+Handover = Callable[[str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -104,23 +109,35 @@ def missing_names(needs: Needs) -> list[str]:
     ]
 
 
-def converge(rpc: Any, group: str, programs: list[Program], check_mode: bool = False) -> Outcome:
+def converge(
+    rpc: Any,
+    group: str,
+    programs: list[Program],
+    check_mode: bool = False,
+    handover: Handover | None = None,
+    refuse: bool = False,
+) -> Outcome:
     """Make supervisor run the group as configured, with processes no older than their inputs.
 
     :param rpc: Supervisor's RPC interface.
     :param group: Name of the group.
     :param programs: Its processes, in the order in which they are restarted, one after the other.
     :param check_mode: Only tell what would be done.
+    :param handover: Gives the work of processes that are gone to others.
+    :param refuse: Have no such work handed over, but fail before anything is stopped.
 
     The state decides, not what an earlier task of the run did: a run that was cut off after it wrote a
     file is finished by the next one. Before the first process is touched, those that will be are asked
     whether they know what they need to.
     """
     outcome = Outcome()
+    if handover and (check_mode or refuse):
+        _tell(handover("refuse" if refuse else "look"), outcome)
+    late: set[str] = set()
     if not check_mode:
-        _apply_configuration(rpc, group, programs, outcome)
+        late = _apply_configuration(rpc, group, programs, outcome, None if refuse else handover)
     processes = {info["name"]: info for info in rpc.getAllProcessInfo() if info["group"] == group}
-    plan = [(program, *found) for program in programs if (found := _reason(program, processes))]
+    plan = [(program, *found) for program in programs if (found := _reason(program, processes, late))]
     _ask([program for program, _deed, _why in plan])
     for program, deed, why in plan:
         name = f"{group}:{program.name}"
@@ -135,7 +152,7 @@ def converge(rpc: Any, group: str, programs: list[Program], check_mode: bool = F
     return outcome
 
 
-def _reason(program: Program, processes: dict[str, Any]) -> tuple[str, str] | None:
+def _reason(program: Program, processes: dict[str, Any], late: set[str]) -> tuple[str, str] | None:
     """Return what is to be done with a process and why, if anything is."""
     info = processes.get(program.name)
     if info is None:
@@ -145,6 +162,8 @@ def _reason(program: Program, processes: dict[str, Any]) -> tuple[str, str] | No
     changed_at, cause = last_change(program.inputs)
     if changed_at > info["start"]:
         return "restart", f"{cause} is newer than the process"
+    if program.name in late:
+        return "restart", "it was given jobs that others had begun, which it looks for when it starts"
     return None
 
 
@@ -164,16 +183,45 @@ def _start(rpc: Any, name: str, wait: bool) -> None:
             raise
 
 
-def _apply_configuration(rpc: Any, group: str, programs: list[Program], outcome: Outcome) -> None:
-    """Let supervisor take up a new, changed or removed configuration of the group."""
+def _apply_configuration(
+    rpc: Any, group: str, programs: list[Program], outcome: Outcome, handover: Handover | None
+) -> set[str]:
+    """Let supervisor take up a new, changed or removed configuration of the group.
+
+    Supervisor knows no smaller unit: it compares groups, and what changed is removed and added as a whole, stopped
+    (supervisord.py, diff_to_active; rpcinterface.py, removeProcessGroup). So a handler that comes or goes restarts the
+    web processes, too. Names as ours (gx:handler0) need a group; a program by itself can have no colon in its name
+    (datatypes.py, process_or_group_name).
+
+    Returns the processes that run and have to be restarted to find the work that they were given.
+    """
     added, changed, removed = rpc.reloadConfig()[0]
     if group in added or group in changed:
         _ask(programs)
     if group in changed or group in removed:
+        if handover:
+            handover("look")  # If it cannot be asked, this is the time to say so: nothing has been stopped.
         rpc.stopProcessGroup(group, True)
         rpc.removeProcessGroup(group)
+    # Those that are gone have stopped, and those that are there have not been started, or are told to start again:
+    # nobody has a job that somebody else has.
+    report = handover("reassign") if handover else {}
+    _tell(report, outcome)
     if group in added or group in changed:
         rpc.addProcessGroup(group)
         outcome.actions.append(f"start {group}:*: its configuration is new")
-    elif group in removed:
+        return set()
+    if group in removed:
         outcome.actions.append(f"stop {group}:*: its configuration is gone")
+    # Supervisor's program galaxy is the web processes, which call themselves main.1, main.2, ...
+    return {"galaxy" if name.startswith("main.") else name for name in report.get("recover", ())}
+
+
+def _tell(report: dict[str, Any], outcome: Outcome) -> None:
+    """Add what was handed over to what was done."""
+    targets = ", ".join(f"{number} to {name}" for name, number in sorted(report.get("moved", {}).items()))
+    for name, found in sorted(report.get("stranded", {}).items()):
+        work = " and ".join(f"{number} {kind}" for kind, number in found.items() if number)
+        outcome.actions.append(
+            f"hand over {work} of {name}, which is no longer there{f' ({targets})' if targets else ''}"
+        )

@@ -68,6 +68,26 @@ options:
             description: What they are the names of, for the message.
             type: str
             default: option
+  handover:
+    description:
+      - Command that gives the work of processes that are gone to those that are there. It gets one more argument,
+        V(look), V(reassign) or V(refuse), and prints an object in JSON.
+      - It runs after the processes that are gone have stopped, and before others are started.
+    type: dict
+    suboptions:
+      argv:
+        description: The command.
+        type: list
+        elements: str
+        required: true
+      stdin:
+        description: What it reads.
+        type: str
+        default: ""
+      refuse:
+        description: Have nothing handed over. If processes that are gone have work, fail before anything is stopped.
+        type: bool
+        default: false
   socket:
     description: Unix socket of supervisor.
     type: path
@@ -99,11 +119,14 @@ actions:
     - "restart gx:galaxy: /srv/galaxy/config/galaxy.ini is newer than the process"
 """
 
+import json
+import subprocess
 import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import (
+    Handover,
     Needs,
     Outcome,
     Program,
@@ -112,9 +135,28 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_rpc import connect
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
+# Exit status of a handover that found work and was asked to refuse.
+REFUSED = 3
+
 
 def _needs(given: dict[str, Any] | None) -> Needs | None:
     return Needs(tuple(given["command"]), tuple(given["names"]), given["kind"]) if given else None
+
+
+def handover_by(command: dict[str, Any], check_mode: bool) -> Handover:
+    """Return what runs the command."""
+
+    def run(action: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [*command["argv"], action], input=command["stdin"], capture_output=True, text=True, cwd="/", check=False
+        )
+        if done.returncode == REFUSED or (done.returncode and not check_mode):
+            raise InputError(done.stderr.strip() or f"{command['argv'][0]} ended with {done.returncode}")
+        # In check mode there may be nothing yet that could be asked.
+        report: dict[str, Any] = {} if done.returncode else json.loads(done.stdout)
+        return report
+
+    return run
 
 
 def main() -> None:
@@ -135,6 +177,14 @@ def main() -> None:
         argument_spec={
             "group": {"type": "str", "required": True},
             "programs": {"type": "list", "elements": "dict", "required": True, "options": program_options},
+            "handover": {
+                "type": "dict",
+                "options": {
+                    "argv": {"type": "list", "elements": "str", "required": True},
+                    "stdin": {"type": "str", "default": ""},
+                    "refuse": {"type": "bool", "default": False},
+                },
+            },
             "socket": {"type": "path", "default": "/var/run/supervisor.sock"},
         },
         supports_check_mode=True,
@@ -145,8 +195,16 @@ def main() -> None:
         for item in module.params["programs"]
         for name in item["names"]
     ]
+    handover = module.params["handover"]
     try:
-        outcome = converge(connect(socket), group, programs, module.check_mode)
+        outcome = converge(
+            connect(socket),
+            group,
+            programs,
+            module.check_mode,
+            handover_by(handover, module.check_mode) if handover else None,
+            refuse=bool(handover and handover["refuse"]),
+        )
     except InputError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -1,14 +1,14 @@
 # Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Job handlers and the job configuration."""
+"""Job handlers."""
 
 from __future__ import annotations
 
 import typing as t
 
 import pytest
-from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import HandlersError, handler_list, job_config
+from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import HandlersError, handler_list
 
 H0 = {"name": "handler0", "tags": ["handlers"]}
 H1 = {"name": "handler1", "tags": ["handlers"]}
@@ -27,6 +27,18 @@ H1 = {"name": "handler1", "tags": ["handlers"]}
         pytest.param([{"name": "big", "tags": "a, b"}], [{"name": "big", "tags": ["a", "b"]}], id="tags as a string"),
         pytest.param([{"name": "big", "tags": ["a", "a"]}], [{"name": "big", "tags": ["a"]}], id="a tag twice"),
         pytest.param([{"name": "a", "tags": ["a"]}], [{"name": "a", "tags": ["a"]}], id="a tag of its own name"),
+        pytest.param(
+            [{"name": "big", "count": 2, "tags": ["b"], "plugins": ["local"]}],
+            [{"name": f"big{n}", "tags": ["b"], "plugins": ["local"]} for n in range(2)],
+            id="several of a kind",
+        ),
+        pytest.param(
+            [{"name": "p", "pools": "job-handlers, job-handlers.big"}],
+            [{"name": "p", "pools": ["job-handlers", "job-handlers.big"]}],
+            id="pools",
+        ),
+        pytest.param([{"name": "s", "jobs": False}], [{"name": "s", "jobs": False}], id="no jobs"),
+        pytest.param([{"name": "s", "jobs": True}], [{"name": "s", "tags": ["handlers"]}], id="jobs"),
     ],
 )
 def test_handler_list(given: t.Any, expected: list[t.Any]) -> None:
@@ -48,6 +60,34 @@ def test_handler_list(given: t.Any, expected: list[t.Any]) -> None:
         pytest.param([{"tags": ["a"]}], ["name"], id="no name"),
         pytest.param([{"name": "a", "tag": "b"}], ["unknown key tag", "tags"], id="unknown key"),
         pytest.param(["a", "a"], ["a is given twice"], id="duplicate"),
+        pytest.param(["a0", {"name": "a", "count": 2}], ["a0 is given twice"], id="duplicate by count"),
+        pytest.param([{"name": "a", "count": 0}], ["count", "from 1"], id="none of a kind"),
+        pytest.param([{"name": "a", "count": 200}, {"name": "b", "count": 57}], ["257", "256"], id="too many in all"),
+        pytest.param([{"name": "a", "count": "2"}], ["count", "a0"], id="count in quotes"),
+        pytest.param([{"name": "a", "pool": "job-handlers"}], ["unknown key pool", "did you mean pools?"], id="pool"),
+        pytest.param(
+            [{"name": "a", "pools": ["handlers"]}], ["pool handlers gets no work", "job-handlers"], id="a pool"
+        ),
+        pytest.param([{"name": "a", "pools": ["job-handlers."]}], ["gets no work"], id="a pool of no tag"),
+        pytest.param([{"name": "a", "pools": []}], ["pools", "at least one"], id="no pools"),
+        pytest.param(
+            [{"name": "a", "pools": ["job-handlers"], "tags": ["x"]}], ["leave out tags"], id="pools and tags"
+        ),
+        pytest.param(
+            [{"name": "a", "pools": ["job-handlers"], "jobs": False}], ["leave out jobs"], id="pools and jobs"
+        ),
+        pytest.param([{"name": "a", "jobs": False, "tags": ["x"]}], ["without jobs", "tags"], id="tags of no jobs"),
+        pytest.param([{"name": "a", "jobs": "no"}], ["jobs", "true or false"], id="jobs is a word"),
+        pytest.param(
+            ["b", {"name": "a", "pools": ["job-handlers.b"]}],
+            ["tag b", "another handler"],
+            id="a pool's tag is a handler",
+        ),
+        pytest.param(
+            [{"name": "b", "pools": ["job-handlers.b"]}],
+            ["tag b", "another handler"],
+            id="a pool's tag is its own name",
+        ),
         pytest.param(["a b"], ["a b", "letters"], id="space"),
         pytest.param(["a:b"], ["a:b", "letters"], id="colon"),
         pytest.param(["../x"], ["../x", "letters"], id="path"),
@@ -70,86 +110,3 @@ def test_handler_list_refuses(given: t.Any, words: list[str]) -> None:
     assert str(error.value).startswith("galaxy_handlers: ")
     for word in words:
         assert word in str(error.value)
-
-
-def test_job_config_of_the_exercises() -> None:
-    assert job_config(2) == {
-        "runners": {"local": {"load": "galaxy.jobs.runners.local:LocalJobRunner", "workers": 4}},
-        "execution": {"default": "local", "environments": {"local": {"runner": "local"}}},
-        "handling": {
-            "assign": ["db-skip-locked"],
-            "max_grab": 16,
-            "default": "handlers",
-            "processes": {"handler0": {"tags": ["handlers"]}, "handler1": {"tags": ["handlers"]}},
-        },
-    }
-
-
-def test_without_handlers_the_web_process_runs_jobs() -> None:
-    assert "handling" not in job_config(0)
-
-
-def test_default_is_the_first_tag_if_none_is_called_handlers() -> None:
-    assert job_config([{"name": "a", "tags": ["x"]}, {"name": "b", "tags": ["y"]}])["handling"]["default"] == "x"
-
-
-def test_job_config_is_merged_deep() -> None:
-    config = job_config(
-        1,
-        {
-            "runners": {"slurm": {"load": "galaxy.jobs.runners.slurm:SlurmJobRunner"}, "local": {"workers": 2}},
-            "handling": {"max_grab": None, "ready_window_size": 32},
-            "execution": {"default": "slurm", "environments": {"slurm": {"runner": "slurm"}}},
-            "tools": [{"id": "upload1", "environment": "local", "handler": "handler0"}],
-            "limits": [{"type": "registered_user_concurrent_jobs", "value": 2}],
-        },
-        workers="3",
-    )
-    assert config["runners"]["local"] == {"load": "galaxy.jobs.runners.local:LocalJobRunner", "workers": 2}
-    assert config["handling"]["ready_window_size"] == 32
-    assert "max_grab" not in config["handling"]
-    assert set(config["execution"]["environments"]) == {"local", "slurm"}
-    assert config["limits"] == [{"type": "registered_user_concurrent_jobs", "value": 2}]
-
-
-@pytest.mark.parametrize(
-    "handlers, config, words",
-    [
-        pytest.param(1, ["a"], ["galaxy_job_config", "dictionary"], id="list"),
-        pytest.param(1, {"runners": ["a"]}, ["runners", "dictionary"], id="runners is a list"),
-        pytest.param(
-            1, {"handling": {"processes": {"a": {}}}}, ["handling.processes", "galaxy_handlers"], id="processes"
-        ),
-        pytest.param(
-            0, {"handling": {"max_grab": 1}}, ["handling", "galaxy_handlers names none"], id="handling of nothing"
-        ),
-        pytest.param(
-            1, {"handling": {"assign": ["mem-self"]}}, ["mem-self", "db-skip-locked"], id="jobs in the web process"
-        ),
-        pytest.param(1, {"handling": {"assign": []}}, ["handling.assign", "at least one"], id="no method"),
-        pytest.param(1, {"handling": {"max_grab": 0}}, ["handling.max_grab", "0", "from 1"], id="grabs nothing"),
-        pytest.param(1, {"handling": {"default": "x"}}, ["handling.default", "x", "handler0"], id="default of nothing"),
-        pytest.param(1, {"runners": {"local": None}}, ["runners", "at least one"], id="no runner"),
-        pytest.param(1, {"execution": {"default": "x"}}, ["execution.default", "x", "local"], id="unknown environment"),
-        pytest.param(
-            1,
-            {"execution": {"environments": {"e": {"runner": "slurm"}}}},
-            ["environments.e", "slurm", "local"],
-            id="runner",
-        ),
-        pytest.param(1, {"execution": {"environments": {"e": 1}}}, ["environments.e", "dictionary"], id="environment"),
-        pytest.param(1, {"tools": [{"id": "a", "handler": "x"}]}, ["handler x", "handler0"], id="a tool's handler"),
-        pytest.param(1, {"tools": [{"environment": "local"}]}, ["tools", "id or class"], id="a tool without id"),
-    ],
-)
-def test_job_config_refuses(handlers: t.Any, config: t.Any, words: list[str]) -> None:
-    with pytest.raises(HandlersError) as error:
-        job_config(handlers, config)
-    for word in words:
-        assert word in str(error.value)
-
-
-@pytest.mark.parametrize("workers", [0, -1, "many", True, 1.5])
-def test_job_config_refuses_workers(workers: t.Any) -> None:
-    with pytest.raises(HandlersError, match="galaxy_local_runner_workers"):
-        job_config(1, workers=workers)

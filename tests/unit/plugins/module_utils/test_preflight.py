@@ -81,6 +81,26 @@ FINE = {
         "galaxy_handlers": 0,
     },
     "one process without handlers": {"uwsgi_processes": 1, "galaxy_handlers": 0},
+    "one process that keeps jobs to itself": {
+        "uwsgi_processes": 1,
+        "galaxy_handlers": 0,
+        "galaxy_job_config": {"handling": {"assign": ["mem-self"]}},
+    },
+    "web processes that run their jobs": {
+        "galaxy_handlers": 0,
+        "galaxy_job_config": {"handling": {"assign": ["db-self"]}},
+    },
+    "handlers in pools": {
+        "galaxy_handlers": [{"name": "pool", "count": 2, "pools": ["job-handlers"]}],
+        "galaxy_job_config": {"tools": [{"id": "a", "handler": "_default_"}]},
+    },
+    "schedulers of workflows": {
+        "galaxy_handlers": ["handler0", {"name": "scheduler0", "jobs": False}],
+        "galaxy_workflow_schedulers": ["scheduler0"],
+    },
+    "job configuration in Galaxy's section": app(
+        job_config={"tools": [{"id": "a", "handler": "handler1"}], "handling": {"max_grab": 2}}
+    ),
     "Unix socket": {"uwsgi_socket": "/srv/galaxy/run/uwsgi.sock"},
     "two sockets": {"uwsgi_socket": ["/srv/galaxy/run/uwsgi.sock", "127.0.0.1:4001"]},
     "options of the slides": {
@@ -384,6 +404,48 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"galaxy_job_config": {"runners": {"local": {"workers": "4"}}}},
         ["galaxy_job_config.runners.local.workers", '"4"', "whole number"],
     ),
+    "job configuration in Galaxy's section": (
+        app(job_config={"tools": [{"id": "a", "handler": "x"}]}),
+        ["galaxy_config app:main.job_config", "handler x", "handler0"],
+    ),
+    "unknown section in Galaxy's section": (
+        app(job_config={"runer": {}}),
+        ["runer", "did you mean runners?"],
+    ),
+    "missing handler in Galaxy's section": (
+        app(job_config={"handling": {"processes": {"handler0": {"tags": ["handlers"]}, "x": {}}}}),
+        ["galaxy_config app:main.job_config handling.processes", '"x"', "no such handler runs"],
+    ),
+    "job configuration of words": (app(job_config="x"), ["galaxy_config app:main.job_config", "dictionary"]),
+    "two job configurations": (
+        {"galaxy_job_config_template": "job_conf.xml", "galaxy_job_config": {"runners": {}, "tools": []}},
+        ["galaxy_job_config", "galaxy_job_config_template", "write it there"],
+    ),
+    "two places of a job configuration": (
+        {"galaxy_job_config_template": "job_conf.xml.j2", **app(job_config_file="/srv/galaxy/config/job_conf.yml")},
+        ["job_config_file", "has to be /srv/galaxy/config/job_conf.xml"],
+    ),
+    "mem-self for two": (
+        {"galaxy_handlers": 0, "galaxy_job_config": {"handling": {"assign": ["mem-self"]}}},
+        ["galaxy_job_config", "mem-self", "uwsgi_processes to 1", "db-self"],
+    ),
+    "web processes schedule workflows": (
+        {"galaxy_workflow_schedulers": ["main"]},
+        ["galaxy_workflow_schedulers", "main", "web processes schedule no workflows"],
+    ),
+    "an idle scheduler": (
+        {"galaxy_handlers": ["handler0", {"name": "s", "jobs": False}]},
+        ["galaxy_handlers", "neither jobs nor workflows"],
+    ),
+    "schedulers in a file of nobody": (
+        app(workflow_schedulers_config_file="/x.xml"),
+        ["workflow_schedulers_config_file", "/x.xml", "galaxy_workflow_schedulers"],
+    ),
+    "parallel scheduling that Galaxy cannot start with": (
+        {"galaxy_workflow_schedulers": ["handler0"], **app(parallelize_workflow_scheduling_within_histories=True)},
+        ["parallelize_workflow_scheduling_within_histories", "does not start"],
+    ),
+    "neither reassign nor refuse": ({"galaxy_removed_handlers": "drop"}, ["galaxy_removed_handlers", "refuse"]),
     # Galaxy's options
     "unknown option": (
         app(admin_user="a@b"),

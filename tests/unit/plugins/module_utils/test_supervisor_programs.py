@@ -116,6 +116,76 @@ def test_takes_up_a_configuration(config: str, reload: tuple[list[str], ...], de
     assert outcome.changed == bool(deeds)
 
 
+class Handover:
+    """Writes down when it is asked for what, among the calls of supervisor."""
+
+    def __init__(self, supervisor: Supervisor, **report: Any) -> None:
+        self.supervisor = supervisor
+        self.report = report
+
+    def __call__(self, action: str) -> dict[str, Any]:
+        self.supervisor.calls.append(("handover", action))
+        return self.report
+
+
+STRANDED = {"stranded": {"handler1": {"jobs": 3, "invocations": 0}}, "moved": {"handlers": 2, "handler0": 1}}
+TOLD = "hand over 3 jobs of handler1, which is no longer there (1 to handler0, 2 to handlers)"
+
+
+def test_work_is_handed_over_between_stopping_and_starting(config: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1, reload=([], ["gx"], []))
+    handover = Handover(supervisor, **STRANDED, recover=["handler0"])
+    outcome = converge(supervisor, "gx", programs(config), handover=handover)
+    assert supervisor.deeds == [
+        # If it cannot be asked, nothing is stopped.
+        ("handover", "look"),
+        ("stopProcessGroup", "gx", True),
+        ("removeProcessGroup", "gx"),
+        ("handover", "reassign"),
+        ("addProcessGroup", "gx"),
+    ]
+    assert outcome.actions == [TOLD, "start gx:*: its configuration is new"]
+
+
+@pytest.mark.parametrize("name, program", [("handler0", "handler0"), ("main.1", "galaxy")])
+def test_who_got_work_that_was_begun_is_restarted(config: str, name: str, program: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1)
+    outcome = converge(supervisor, "gx", programs(config), handover=Handover(supervisor, **STRANDED, recover=[name]))
+    assert supervisor.deeds == [
+        ("handover", "reassign"),
+        ("stopProcess", f"gx:{program}", True),
+        ("startProcess", f"gx:{program}", True),
+    ]
+    assert outcome.actions[0] == TOLD
+    assert outcome.actions[1].startswith(f"restart gx:{program}: it was given jobs")
+
+
+def test_nothing_to_hand_over(config: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1)
+    outcome = converge(supervisor, "gx", programs(config), handover=Handover(supervisor, stranded={}, moved={}))
+    assert not outcome.changed
+
+
+def test_refusing_comes_first(config: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() - 60, reload=([], ["gx"], []))
+
+    def handover(action: str) -> dict[str, Any]:
+        assert action == "refuse"
+        raise InputError("no")
+
+    with pytest.raises(InputError):
+        converge(supervisor, "gx", programs(config), handover=handover, refuse=True)
+    assert supervisor.calls == []
+
+
+def test_check_mode_tells_what_would_be_handed_over(config: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1)
+    handover = Handover(supervisor, stranded=STRANDED["stranded"], moved={}, recover=[])
+    outcome = converge(supervisor, "gx", programs(config), check_mode=True, handover=handover)
+    assert supervisor.calls == [("handover", "look")]
+    assert outcome.actions == ["hand over 3 jobs of handler1, which is no longer there"]
+
+
 def test_check_mode_only_looks(config: str) -> None:
     supervisor = Supervisor({"galaxy": RUNNING, "handler0": STOPPED}, started=time.time() - 60)
     outcome = converge(supervisor, "gx", programs(config), check_mode=True)
