@@ -17,6 +17,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options impo
     problem,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import (
+    APP_SECTION,
     UWSGI_SECTION,
     combine_sections,
     to_paste_deploy,
@@ -85,6 +86,8 @@ def check_sections(variables: Variables) -> Iterator[Problem]:
     except InputError as error:
         yield Problem(str(error))
         return
+    # It is moved to a file of its own.
+    sections.get(APP_SECTION, {}).pop("job_config", None)
     placeholders = variables.get("uwsgi_placeholders") or ()
     before = len(found := [*_render_each(sections, placeholders)])
     yield from found

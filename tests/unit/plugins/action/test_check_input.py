@@ -110,6 +110,34 @@ def test_files_on_the_controller(tmp_path: Path) -> None:
     assert 'galaxy_requirements_file: "/missing.txt": there is no such file' in output
 
 
+JOB_CONF = """<job_conf>
+    <plugins><plugin id="local" type="runner" load="galaxy.jobs.runners.local:LocalJobRunner"/></plugins>
+    <handlers default="handlers" assign_with="db-skip-locked">
+    {% for number in range(how_many) %}
+        <handler id="handler{{ number }}" tags="handlers"/>
+    {% endfor %}
+    </handlers>
+    <destinations default="local"><destination id="local" runner="local"/></destinations>
+</job_conf>
+"""
+
+
+def test_the_users_own_job_configuration(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "job_conf.xml.j2").write_text(JOB_CONF)
+    code, output = run(tmp_path, galaxy_job_config_template="job_conf.xml.j2", how_many=2)
+    assert code == 0, output
+    code, output = run(tmp_path, galaxy_job_config_template="job_conf.xml.j2", how_many=3)
+    assert code == 2
+    assert '"handler2": no such handler runs: galaxy_handlers names handler0, handler1; name it there, too' in output
+    code, output = run(tmp_path, galaxy_job_config_template="job_conf.xml.j2")
+    assert code == 2
+    assert "galaxy_job_config_template: job_conf.xml.j2: its template cannot be filled in" in output
+    code, output = run(tmp_path, galaxy_job_config_template="job_conf.yml")
+    assert code == 2
+    assert 'galaxy_job_config_template: "job_conf.yml": there is no such file' in output
+
+
 def test_warnings_do_not_stop_the_run(tmp_path: Path) -> None:
     code, output = run(tmp_path, galaxy_systemd_mode="x")
     assert code == 0, output
