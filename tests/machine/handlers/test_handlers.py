@@ -95,6 +95,7 @@ def test_workflows_are_scheduled_by_their_scheduler(
         "a_galaxy_workflow": "true",
         "format-version": "0.1",
         "name": "Twice",
+        "annotation": "",
         "steps": {
             "0": {
                 **step,
