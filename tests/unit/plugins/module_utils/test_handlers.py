@@ -97,6 +97,7 @@ def test_handler_list(given: t.Any, expected: list[t.Any]) -> None:
         pytest.param(["main"], ["main", "web processes"], id="main"),
         pytest.param(["main.1"], ["main.1", "web processes"], id="a web worker's name"),
         pytest.param(["galaxy"], ["galaxy", "web processes"], id="the web program's name"),
+        pytest.param(["http"], ["http", "web processes"], id="the other web program"),
         pytest.param([{"name": "a", "tags": []}], ["at least one"], id="no tags"),
         pytest.param([{"name": "a", "tags": [1]}], ["the tag 1"], id="tag is a number"),
         pytest.param(
