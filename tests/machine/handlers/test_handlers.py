@@ -90,7 +90,7 @@ def test_workflows_are_scheduled_by_their_scheduler(
     machine: Machine, student: Student, source: tuple[str, str]
 ) -> None:
     history, dataset = source
-    step = {"annotation": "", "label": None, "position": {"left": 0, "top": 0}, "workflow_outputs": []}
+    step: dict[str, Any] = {"annotation": "", "label": None, "position": {"left": 0, "top": 0}, "workflow_outputs": []}
     workflow = {
         "a_galaxy_workflow": "true",
         "format-version": "0.1",
