@@ -67,6 +67,9 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     case = getattr(item, "callspec", None) and item.callspec.params.get("deployed")
     if isinstance(case, Case) and (report.when == "call" or report.failed):
         TABLE.setdefault(label(item.originalname), {})[case.name] = "same" if report.passed else "FAILED"
+        if report.failed:
+            # At once: the last case is many minutes away.
+            print(f"\n{report.longreprtext}")
     return report
 
 
