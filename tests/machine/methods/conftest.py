@@ -67,9 +67,10 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     case = getattr(item, "callspec", None) and item.callspec.params.get("deployed")
     if isinstance(case, Case) and (report.when == "call" or report.failed):
         TABLE.setdefault(label(item.originalname), {})[case.name] = "same" if report.passed else "FAILED"
-        if report.failed:
+        reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and reporter is not None:
             # At once: the last case is many minutes away.
-            print(f"\n{report.longreprtext}")
+            reporter.write_line(f"\n{report.longreprtext}")
     return report
 
 
