@@ -63,7 +63,7 @@ class Machine:
 
     def python(self, script: str, *arguments: str, interpreter: str = "python3") -> Any:
         """Run a script that prints JSON, and return what it printed."""
-        command = ["docker", "exec", "-i", self.name, interpreter, "-", *arguments]
+        command = ["docker", "exec", "-i", self.name, *interpreter.split(), "-", *arguments]
         answer = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr
         return json.loads(answer.stdout)

@@ -19,6 +19,19 @@ from support import Galaxy, Machine
 from uwsgi_cases import Case, Deployed, Reference, play, read_cases
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Take all tests of a case together, so that it is provisioned once."""
+    names = [case.name for case in read_cases()]
+
+    def place(item: pytest.Function) -> int:
+        case = item.callspec.params["deployed"]
+        assert isinstance(case, Case)
+        return names.index(case.name)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", params=read_cases(), ids=lambda case: case.name)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
     """Each case in its turn."""
@@ -65,7 +78,9 @@ def label(function: str) -> str:
 def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     case = getattr(item, "callspec", None) and item.callspec.params.get("deployed")
-    if isinstance(case, Case) and (report.when == "call" or report.failed):
+    # What only one case has is compared with nothing.
+    compared = len(item.parent.own_markers if item.parent else ()) == 0
+    if isinstance(case, Case) and compared and (report.when == "call" or report.failed):
         TABLE.setdefault(label(item.originalname), {})[case.name] = "same" if report.passed else "FAILED"
         reporter = item.config.pluginmanager.get_plugin("terminalreporter")
         if report.failed and reporter is not None:

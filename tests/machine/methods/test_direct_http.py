@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dagobah.galaxy contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""uWSGI without nginx: static files, downloads that keep no thread, uploads, and what clients cannot make Galaxy believe."""
+"""uWSGI without nginx: static files, downloads that keep no thread, uploads, and what clients say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-
 from urllib.parse import urlsplit
 
 import pytest
@@ -204,8 +203,8 @@ def test_conditions_and_ranges(student: Student, kept: Dataset) -> None:
     assert whole.text == KEPT_TEXT
     assert ask("HEAD").headers["content-length"] == str(size)
     assert ask("HEAD").content == b""
-    for header in ({"If_None_Match": etag}, {"If_Modified_Since": modified}):
-        answer = ask(**header)
+    for condition in ({"If_None_Match": etag}, {"If_Modified_Since": modified}):
+        answer = ask(**condition)
         assert (answer.status_code, answer.content) == (304, b"")
     for header, begin, end in (("bytes=0-0", 0, 1), ("bytes=100-299", 100, 300), ("bytes=-50", size - 50, size)):
         answer = ask(Range=header)
@@ -238,7 +237,8 @@ def test_slow_downloads_keep_no_thread(machine: Machine, student: Student, large
         assert student.galaxy.get("/api/version").status_code == 200
     alone = time.monotonic() - begin
     readers = [
-        slow_reader(student, large, **({"Range": "bytes=1000-"} if number % 2 else {})) for number in range(threads * 10)
+        slow_reader(student, large, **({"Range": "bytes=1000-"} if number % 2 else {}))
+        for number in range(threads * 10)
     ]
     busy = sum(core["in_request"] for worker in machine.workers().values() for core in worker["cores"])
     assert busy == 0
@@ -356,5 +356,3 @@ def test_a_long_url_is_no_way_out(galaxy: Galaxy, machine: Machine) -> None:
     assert galaxy.get("/api/version").status_code == 200
     assert set(machine.workers()) == pids
     assert machine.programs()["http"] == "RUNNING"
-
-
