@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import os
 import re
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -18,6 +23,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.job_config import j
 from ansible_collections.dagobah.galaxy.plugins.module_utils.workflow_schedulers import schedulers
 
 ROOT = Path(__file__).resolve().parents[2]
+COLLECTIONS = ROOT / "collections"
 ROLES = ROOT / "roles"
 PAGE = (ROOT / "docs" / "job-handlers.md").read_text()
 YAML = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)]
@@ -87,3 +93,109 @@ def test_a_missing_handler_is_found_in_each_form() -> None:
     found = problems({"galaxy_job_config": {"handling": {"processes": processes}}, **one})
     assert len(found) == 1
     assert '"handler1": no such handler runs' in found[0]
+
+
+# Prints what the roles write, with the variables of each example: a host for each.
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  connection: local
+  vars_files: [{roles}/galaxy/defaults/main.yml, {roles}/supervisor/defaults/main.yml, {roles}/supervisor/vars/main.yml]
+  roles: [dagobah.galaxy._common]
+  tasks:
+    - ansible.builtin.copy:
+        dest: "{out}/{{{{ inventory_hostname }}}}.json"
+        content: >-
+          {{{{ dict(job_config=__galaxy_job_config,
+                    sections=__galaxy_sections,
+                    file=__galaxy_job_config_text or lookup('template', '{roles}/galaxy/templates/job_conf.yml.j2'),
+                    schedulers=lookup('template', '{roles}/galaxy/templates/workflow_schedulers_conf.xml.j2')
+                               if __galaxy_workflow_schedulers else '',
+                    supervisor=lookup('template', '{roles}/supervisor/templates/galaxy.conf.j2'),
+                    handover=__galaxy_jobs_command) | to_json }}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, t.Any]]:
+    """Return what is written for each example, by one run of Ansible."""
+    directory = tmp_path_factory.mktemp("rendered")
+    (directory / "templates").mkdir()
+    (directory / "templates" / "job_conf.xml.j2").write_text(XML)
+    (directory / "playbook.yml").write_text(PLAYBOOK.format(roles=ROLES, out=directory))
+    hosts = {f"example{number}": example for number, example in enumerate(YAML)}
+    (directory / "inventory.yml").write_text(
+        json.dumps({"all": {"hosts": hosts, "vars": {"ansible_python_interpreter": sys.executable}}})
+    )
+    done = subprocess.run(
+        [*(sys.executable, "-m", "ansible", "playbook"), "-i", "inventory.yml", "playbook.yml"],
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+            "ANSIBLE_HOME": str(directory),
+        },
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads((directory / f"{host}.json").read_text()) for host in hosts]
+
+
+@pytest.mark.skipif(not COLLECTIONS.is_dir(), reason="needs a checkout")
+class TestRendered:
+    """What is written for the examples is what Galaxy and supervisor understand."""
+
+    def test_supervisor_runs_each_handler_as_galaxy_is_to_know_it(self, rendered: list[dict[str, t.Any]]) -> None:
+        for example, result in zip(YAML, rendered, strict=True):
+            config = configparser.RawConfigParser()
+            config.read_string(result["supervisor"])
+            programs = {config[s]["process_name"]: config[s] for s in config.sections() if s.startswith("program:")}
+            handlers = {handler["name"]: handler for handler in handler_list(example.get("galaxy_handlers", 2))}
+            assert set(programs) == {"galaxy", *handlers}
+            for name, handler in handlers.items():
+                command = programs[name]["command"].split()
+                assert f"--server-name={name}" in command
+                pools = [word.partition("=")[2] for word in command if word.startswith("--attach-to-pool=")]
+                assert pools == handler.get("pools", [])
+
+    def test_the_job_configuration_names_those_that_are_in_no_pool(self, rendered: list[dict[str, t.Any]]) -> None:
+        for example, result in zip(YAML, rendered, strict=True):
+            handlers = handler_list(example.get("galaxy_handlers", 2))
+            named = {handler["name"] for handler in handlers if "tags" in handler}
+            text = result["file"]
+            if "galaxy_job_config_template" in example:
+                assert {item.get("id") for item in ElementTree.fromstring(text).iter("handler")} == named
+                assert result["sections"]["app:main"]["job_config_file"] == "/srv/galaxy/config/job_conf.xml"
+            else:
+                assert set((yaml.safe_load(text).get("handling") or {}).get("processes") or {}) == named
+                assert result["sections"]["app:main"]["job_config_file"] == "/srv/galaxy/config/job_conf.yml"
+            assert "job_config" not in result["sections"]["app:main"]
+
+    def test_galaxys_section_is_in_the_file(self, rendered: list[dict[str, t.Any]]) -> None:
+        results = [result for example, result in zip(YAML, rendered, strict=True) if "galaxy_config" in example]
+        assert [yaml.safe_load(result["file"])["limits"] for result in results] == [
+            [{"type": "registered_user_concurrent_jobs", "value": 2}]
+        ]
+
+    def test_schedulers_are_in_their_file_and_galaxy_is_told_of_it(self, rendered: list[dict[str, t.Any]]) -> None:
+        found = []
+        for result in rendered:
+            option = result["sections"]["app:main"].get("workflow_schedulers_config_file")
+            assert bool(option) == bool(result["schedulers"])
+            if option:
+                root = ElementTree.fromstring(result["schedulers"])
+                found.append([item.get("id") for item in root.iter("handler")])
+        assert found == [["scheduler0"], []]
+
+    def test_who_can_take_over_is_known(self, rendered: list[dict[str, t.Any]]) -> None:
+        for example, result in zip(YAML, rendered, strict=True):
+            words = result["handover"]
+            handlers = handler_list(example.get("galaxy_handlers", 2))
+            for handler in handlers:
+                takes = any(word.startswith(f"--process={handler['name']}=") for word in words)
+                assert takes == (handler.get("jobs", True) and handler.get("pools") != ["workflow-schedulers"])
+            assert any(word == "--process=main.1=_default_" for word in words) == (not handlers)
