@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.values import Input
 # http://supervisord.org/subprocess.html#process-states
 STARTING, RUNNING, BACKOFF, STOPPING = 10, 20, 30, 40
 # http://supervisord.org/api.html: faults
-ABNORMAL_TERMINATION, SPAWN_ERROR = 40, 50
+ABNORMAL_TERMINATION, SPAWN_ERROR, NOT_RUNNING = 40, 50, 70
 ALIVE = frozenset({STARTING, RUNNING, BACKOFF})
+
+# Programs that people wait for.
+WEB = ("galaxy", "http")
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def converge(
     late: set[str] = set()
     if not check_mode:
         late = _apply_configuration(rpc, group, programs, outcome, None if refuse else handover)
-    processes = {info["name"]: info for info in rpc.getAllProcessInfo() if info["group"] == group}
+    processes = {info["name"]: info for info in _processes(rpc, group)}
     plan = [(program, *found) for program in programs if (found := _reason(program, processes, late))]
     _ask([program for program, _deed, _why in plan])
     for program, deed, why in plan:
@@ -149,6 +153,11 @@ def converge(
             rpc.stopProcess(name, True)
         # Handlers are restarted one at a time: this waits for startsecs before it goes on.
         _start(rpc, name, deed == "restart" and program is not programs[-1])
+    if plan and handover and not (check_mode or refuse):
+        # The web processes that were still there may have given work to a tag that nobody has any more.
+        for program_name in sorted(_hand_over(handover, outcome)):
+            rpc.stopProcess(f"{group}:{program_name}", True)
+            _start(rpc, f"{group}:{program_name}", False)
     return outcome
 
 
@@ -201,20 +210,44 @@ def _apply_configuration(
     if group in changed or group in removed:
         if handover:
             handover("look")  # If it cannot be asked, this is the time to say so: nothing has been stopped.
-        rpc.stopProcessGroup(group, True)
+        _stop_group(rpc, group)
         rpc.removeProcessGroup(group)
     # Those that are gone have stopped, and those that are there have not been started, or are told to start again:
     # nobody has a job that somebody else has.
-    report = handover("reassign") if handover else {}
-    _tell(report, outcome)
+    late = _hand_over(handover, outcome) if handover else set()
     if group in added or group in changed:
         rpc.addProcessGroup(group)
         outcome.actions.append(f"start {group}:*: its configuration is new")
         return set()
     if group in removed:
         outcome.actions.append(f"stop {group}:*: its configuration is gone")
+    return late
+
+
+def _hand_over(handover: Handover, outcome: Outcome) -> set[str]:
+    """Have the work of those that are gone handed over; return who has to be restarted to find it."""
+    report = handover("reassign")
+    _tell(report, outcome)
     # Supervisor's program galaxy is the web processes, which call themselves main.1, main.2, ...
     return {"galaxy" if name.startswith("main.") else name for name in report.get("recover", ())}
+
+
+def _stop_group(rpc: Any, group: str) -> None:
+    """Stop all processes of a group: handlers first, which take their time, while web processes still answer."""
+    for info in _processes(rpc, group):
+        if info["name"] not in WEB and info["state"] in ALIVE:
+            try:
+                rpc.stopProcess(f"{group}:{info['name']}", False)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != NOT_RUNNING:
+                    raise
+    while any(info["state"] == STOPPING for info in _processes(rpc, group)):
+        time.sleep(0.2)
+    rpc.stopProcessGroup(group, True)
+
+
+def _processes(rpc: Any, group: str) -> list[dict[str, Any]]:
+    return [info for info in rpc.getAllProcessInfo() if info["group"] == group]
 
 
 def _tell(report: dict[str, Any], outcome: Outcome) -> None:

@@ -165,9 +165,12 @@ def is_alive(process: dict[str, Any], now: datetime.datetime) -> bool:
         return updated is not None and now - updated < FRESH
     try:
         with open(f"/proc/{process['pid']}/cmdline", "rb") as stream:
-            return b"galaxy" in stream.read()
+            command = stream.read()
     except OSError:
         return False
+    # The number may have gone to another process. Web processes have no name of their own there.
+    name = process["server_name"]
+    return (b"uwsgi" if name.split(".")[0] == "main" else name.encode()) in command
 
 
 def rows_of(result: Any) -> list[dict[str, Any]]:

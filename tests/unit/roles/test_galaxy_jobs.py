@@ -257,13 +257,13 @@ def test_handlers_elsewhere_are_left_alone_while_they_live(server: Server) -> No
 
 
 def test_handlers_here_are_left_alone_until_they_have_stopped(server: Server) -> None:
-    with subprocess.Popen(["sleep", "60"], executable="/bin/sleep") as other:
+    with subprocess.Popen(["galaxy-main --server-name=other", "60"], executable="/bin/sleep") as other:
         server.process("reused", socket.gethostname(), other.pid)
         server.job(1, "new", "reused")
         server.run("reassign", *TWO)
         assert server.jobs() == {1: "handlers"}
         other.kill()
-    with subprocess.Popen(["galaxy-main", "60"], executable="/bin/sleep") as living:
+    with subprocess.Popen(["galaxy-main --server-name=living", "60"], executable="/bin/sleep") as living:
         server.process("living", socket.gethostname(), living.pid)
         server.job(2, "new", "living")
         server.run("reassign", *TWO)

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import (
     RUNNING,
     STARTING,
+    STOPPING,
     Needs,
     Program,
     converge,
@@ -24,7 +25,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 STOPPED, FATAL = 0, 200
-NAMES = {STOPPED: "STOPPED", STARTING: "STARTING", RUNNING: "RUNNING", FATAL: "FATAL"}
+NAMES = {STOPPED: "STOPPED", STOPPING: "STOPPING", STARTING: "STARTING", RUNNING: "RUNNING", FATAL: "FATAL"}
 
 
 class Supervisor:
@@ -68,6 +69,13 @@ def programs(config: str) -> list[Program]:
     return [Program("galaxy", (config,)), Program("handler0", (config,)), Program("handler1", (config,))]
 
 
+# Handlers take their time to stop, and web processes answer until they have.
+STOPPED_IN_ORDER = [
+    ("stopProcess", "gx:handler0", False),
+    ("stopProcess", "gx:handler1", False),
+    ("stopProcessGroup", "gx", True),
+]
+
 ALL_RUNNING = {"galaxy": RUNNING, "handler0": RUNNING, "handler1": RUNNING}
 
 
@@ -103,8 +111,8 @@ def test_starts_what_does_not_run(config: str) -> None:
     "reload, deeds",
     [
         ((["gx"], [], []), [("addProcessGroup", "gx")]),
-        (([], ["gx"], []), [("stopProcessGroup", "gx", True), ("removeProcessGroup", "gx"), ("addProcessGroup", "gx")]),
-        (([], [], ["gx"]), [("stopProcessGroup", "gx", True), ("removeProcessGroup", "gx")]),
+        (([], ["gx"], []), [*STOPPED_IN_ORDER, ("removeProcessGroup", "gx"), ("addProcessGroup", "gx")]),
+        (([], [], ["gx"]), [*STOPPED_IN_ORDER, ("removeProcessGroup", "gx")]),
         ((["new"], ["other"], ["old"]), []),
     ],
     ids=["new", "changed", "removed", "of other groups"],
@@ -125,7 +133,35 @@ class Handover:
 
     def __call__(self, action: str) -> dict[str, Any]:
         self.supervisor.calls.append(("handover", action))
-        return self.report
+        if action != "reassign":
+            return {}
+        report, self.report = self.report, {}
+        return report
+
+
+def test_web_processes_answer_until_the_last_handler_has_stopped(config: str) -> None:
+    class Slow(Supervisor):
+        looks = 0
+
+        def stopProcess(self, name: str, wait: bool) -> None:  # noqa: N802
+            self.calls.append(("stopProcess", name, wait))
+            self.states[name.removeprefix("gx:")] = STOPPING
+
+        def getAllProcessInfo(self) -> list[dict[str, Any]]:  # noqa: N802
+            self.looks += 1
+            if self.looks == 4:
+                self.states.update(handler0=STOPPED, handler1=STOPPED)
+                self.calls.append(("they have stopped",))
+            return super().getAllProcessInfo()
+
+    supervisor = Slow(dict(ALL_RUNNING), started=time.time() + 1, reload=([], [], ["gx"]))
+    converge(supervisor, "gx", [])
+    assert supervisor.deeds == [
+        *STOPPED_IN_ORDER[:2],
+        ("they have stopped",),
+        STOPPED_IN_ORDER[2],
+        ("removeProcessGroup", "gx"),
+    ]
 
 
 STRANDED = {"stranded": {"handler1": {"jobs": 3, "invocations": 0}}, "moved": {"handlers": 2, "handler0": 1}}
@@ -139,7 +175,7 @@ def test_work_is_handed_over_between_stopping_and_starting(config: str) -> None:
     assert supervisor.deeds == [
         # If it cannot be asked, nothing is stopped.
         ("handover", "look"),
-        ("stopProcessGroup", "gx", True),
+        *STOPPED_IN_ORDER,
         ("removeProcessGroup", "gx"),
         ("handover", "reassign"),
         ("addProcessGroup", "gx"),
@@ -155,9 +191,19 @@ def test_who_got_work_that_was_begun_is_restarted(config: str, name: str, progra
         ("handover", "reassign"),
         ("stopProcess", f"gx:{program}", True),
         ("startProcess", f"gx:{program}", True),
+        # What the old web processes gave to others in the meantime.
+        ("handover", "reassign"),
     ]
     assert outcome.actions[0] == TOLD
     assert outcome.actions[1].startswith(f"restart gx:{program}: it was given jobs")
+
+
+def test_what_was_given_away_while_others_were_restarted_is_handed_over_at_the_end(config: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() - 60)
+    reports = iter([{}, {**STRANDED, "recover": ["handler1"]}])
+    outcome = converge(supervisor, "gx", programs(config), handover=lambda _action: next(reports))
+    assert supervisor.deeds[-2:] == [("stopProcess", "gx:handler1", True), ("startProcess", "gx:handler1", False)]
+    assert outcome.actions[-1] == TOLD
 
 
 def test_nothing_to_hand_over(config: str) -> None:
@@ -180,7 +226,11 @@ def test_refusing_comes_first(config: str) -> None:
 
 def test_check_mode_tells_what_would_be_handed_over(config: str) -> None:
     supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1)
-    handover = Handover(supervisor, stranded=STRANDED["stranded"], moved={}, recover=[])
+
+    def handover(action: str) -> dict[str, Any]:
+        supervisor.calls.append(("handover", action))
+        return {"stranded": STRANDED["stranded"], "moved": {}, "recover": []}
+
     outcome = converge(supervisor, "gx", programs(config), check_mode=True, handover=handover)
     assert supervisor.calls == [("handover", "look")]
     assert outcome.actions == ["hand over 3 jobs of handler1, which is no longer there"]
