@@ -169,7 +169,7 @@ def is_alive(process: dict[str, Any], now: datetime.datetime) -> bool:
     except OSError:
         return False
     # The number may have gone to another process. Web processes have no name of their own there.
-    name = process["server_name"]
+    name = str(process["server_name"])
     return (b"uwsgi" if name.split(".")[0] == "main" else name.encode()) in command
 
 
@@ -192,7 +192,9 @@ def hand_over(url: str, cast: Cast, change: bool, leave_living: bool) -> dict[st
         with engine.begin() as connection:
             living: set[str] = set()
             if "worker_process" in tables:
-                query = sa.text("SELECT server_name, hostname, pid, update_time FROM worker_process")
+                query = sa.text(
+                    "SELECT server_name, hostname, pid, update_time FROM worker_process WHERE server_name IS NOT NULL"
+                )
                 now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)  # noqa: UP017 (old Pythons)
                 living = {
                     process["server_name"]
