@@ -140,12 +140,16 @@ def overlaps(wanted: str, listener: Listener) -> bool:
 
 
 def check_ports(
-    machine: Machine, uwsgi: Iterable[tuple[str, str]], nginx: Iterable[tuple[str, str]], directory: str
+    machine: Machine,
+    uwsgi: Iterable[tuple[str, str]],
+    nginx: Iterable[tuple[str, str]],
+    directory: str,
+    releases: str | None = None,
 ) -> Iterator[str]:
     """Yield what is wrong with ports and sockets, each a sentence.
 
     :param uwsgi: variables, and the addresses in them at which uWSGI is to listen. It may be there already: below
-        supervisord, with ``directory`` for its working directory
+        supervisord, with ``directory`` for its working directory, or one below ``releases``
     :param nginx: the same for nginx, to which they may belong already
     """
     for variable, address in uwsgi:
@@ -160,7 +164,9 @@ def check_ports(
             continue
         for process in _strangers(machine, address):
             under_supervisor = any(parent.name == "supervisord" for parent in machine.parents(process.pid))
-            if not (under_supervisor and machine.directory(process.pid) == directory):
+            place = machine.directory(process.pid)
+            ours = place == directory or (releases is not None and place.startswith(releases.rstrip("/") + "/"))
+            if not (under_supervisor and ours):
                 yield _held(variable, address, process)
                 break
     for variable, address in nginx:
@@ -177,6 +183,29 @@ def _strangers(machine: Machine, address: str) -> Iterator[Process]:
 
 def _held(variable: str, address: str, process: Process) -> str:
     return '%s: "%s": %s listens there; stop it, or name another address' % (variable, address, process)
+
+
+def check_python(python: str, release: str, lowest: str, highest: str) -> str | None:
+    """Return why a release does not run on an interpreter, or None."""
+    allowed = "Python %s" % lowest if lowest == highest else "Python %s to %s" % (lowest, highest)
+    needs = "Galaxy %s needs %s; name such an interpreter, or another galaxy_release" % (release, allowed)
+    try:
+        answer = subprocess.run(
+            [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        return 'galaxy_python: "%s": does not run (%s). %s' % (python, error, needs)
+    found = answer.stdout.strip()
+    if not _numbers(lowest) <= _numbers(found) <= _numbers(highest):
+        return 'galaxy_python: "%s": it is Python %s, and %s' % (python, found, needs)
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def check_headers(python: str) -> str | None:

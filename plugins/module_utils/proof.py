@@ -266,7 +266,7 @@ def check_uwsgi(
             seen = "status %d, %s; %s" % (response.status, show_body(response.body), port_holder(address))
             if response.status == 200:
                 version = parse_version(response.body)
-                if version is not None and (release is None or version == release):
+                if version is not None and (release is None or is_release(version, release)):
                     return {"version": version, "waited": round(time.monotonic() - began, 1)}
                 if version is None:
                     seen = "status 200, but %s" % show_body(response.body)
@@ -301,6 +301,12 @@ def check_uwsgi(
         if watch:
             watch()
         time.sleep(min(1.0, max(0.0, start_timeout - waited)))
+
+
+def is_release(version: str, release: str) -> bool:
+    """Tell whether Galaxy's version is a release's. Classic Galaxy says 20.05, which is 20.5.0."""
+    classic = re.fullmatch(r"(\d\d)\.0([1-9])", version)
+    return version == release or bool(classic and re.match(r"%s\.%s\." % classic.groups(), release))
 
 
 def parse_version(body: bytes) -> str | None:

@@ -117,7 +117,7 @@ def actions_in_source(path: str) -> tuple[list[str], dict[str, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Dict):
             continue
-        for key, value in zip(node.keys, node.values, strict=True):
+        for key, value in zip(node.keys, node.values):  # noqa: B905 - Python 3.9, of Debian 11, knows no strict
             if not (isinstance(key, ast.Constant) and isinstance(value, ast.Call) and isinstance(value.func, ast.Name)):
                 continue
             if value.func.id == "_DeprecatedAndDroppedAction":
@@ -131,6 +131,9 @@ def read_release(package: str | None = None) -> dict[str, t.Any]:
     """Return what the installed release knows."""
     package = package or find_config_package()
     schemas = os.path.join(package, "schemas")
+    if not os.path.isdir(schemas):
+        # Where classic releases have them.
+        schemas = os.path.join(os.path.dirname(package), "webapps", "galaxy")
     raw = read_yaml(os.path.join(schemas, "config_schema.yml"))["mapping"]["galaxy"]["mapping"]
     sources = [os.path.join(package, "__init__.py")]
     galaxy = os.path.dirname(package)
@@ -144,7 +147,9 @@ def read_release(package: str | None = None) -> dict[str, t.Any]:
         if isinstance(option, dict) and option.get("deprecated_alias"):
             renamed[option["deprecated_alias"]] = name
     options = {name: facts(option) for name, option in raw.items()}
-    job_config = facts(read_yaml(os.path.join(schemas, "job_config_schema.yml")))
+    # The oldest classic releases have none.
+    job_schema = os.path.join(schemas, "job_config_schema.yml")
+    job_config = facts(read_yaml(job_schema)) if os.path.exists(job_schema) else {}
     # Included in the schema of the options as a whole; here it stands for itself.
     options.get("job_config", {}).pop("mapping", None)
     return {

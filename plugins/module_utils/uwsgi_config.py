@@ -136,7 +136,6 @@ PLACEHOLDER = re.compile(r"%\(([^)]+)\)")
 # Placeholders for what a method cannot carry.
 CARRIED = {
     "galaxy-amp": "&",
-    "galaxy-apostrophe": "'",
     "galaxy-empty": "",
     "galaxy-hash": "#",
     "galaxy-less": "<",
@@ -441,8 +440,6 @@ def _environment(exported: Exported, helpers: Helpers, target: Target) -> Render
             target.refuse(key, text, "there are not enough ways to write its name for all of its values")
         # supervisor takes these for the end of the value, or of the line.
         carried = _hide(key, text, '"', "galaxy-quote", target)
-        # It takes quotes of either kind off at both ends.
-        carried = _hide(key, carried, "^'|'$", "galaxy-apostrophe", target)
         while found := COMMENT.search(carried):
             char = carried[found.end() - 1]
             name = "galaxy-hash" if char == "#" else "galaxy-semicolon"

@@ -15,6 +15,7 @@ author:
 description:
   - Checks that no other process listens where uWSGI and nginx are to listen, and names it if one does. The instance's
     own uWSGI, and nginx, may be there already.
+  - Checks that a release which runs on some Pythons only gets one of them.
   - Checks that uWSGI's user may open the ports, and that a Python for which uWSGI is to be compiled has its headers.
   - Fails once, with everything that is in the way.
 options:
@@ -42,6 +43,29 @@ options:
     description: Working directory of the instance's processes, by which its own uWSGI is known.
     type: path
     required: true
+  releases:
+    description: Directory of the instance's releases. Classic Galaxy works in the one in use, below this.
+    type: path
+  python:
+    description: An interpreter, and the Pythons that a release runs on.
+    type: dict
+    suboptions:
+      path:
+        description: The interpreter.
+        type: path
+        required: true
+      release:
+        description: The release.
+        type: str
+        required: true
+      lowest:
+        description: The lowest Python for it.
+        type: str
+        required: true
+      highest:
+        description: The highest Python for it.
+        type: str
+        required: true
   compile_for:
     description: Interpreter that needs its C headers, because uWSGI is compiled for it.
     type: path
@@ -88,6 +112,16 @@ def main() -> None:
             "uwsgi": addresses,
             "nginx": addresses,
             "directory": {"type": "path", "required": True},
+            "releases": {"type": "path"},
+            "python": {
+                "type": "dict",
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "release": {"type": "str", "required": True},
+                    "lowest": {"type": "str", "required": True},
+                    "highest": {"type": "str", "required": True},
+                },
+            },
             "compile_for": {"type": "path"},
         },
         supports_check_mode=True,
@@ -99,8 +133,13 @@ def main() -> None:
             [(item["variable"], item["address"]) for item in given["uwsgi"]],
             [(item["variable"], item["address"]) for item in given["nginx"]],
             given["directory"],
+            given["releases"],
         )
     )
+    if given["python"]:
+        wanted = given["python"]
+        problem = machine.check_python(wanted["path"], wanted["release"], wanted["lowest"], wanted["highest"])
+        problems += [problem] if problem else []
     if given["compile_for"]:
         problem = machine.check_headers(given["compile_for"])
         problems += [problem] if problem else []

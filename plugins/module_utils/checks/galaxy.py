@@ -17,6 +17,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     same,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import inside
+from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import (
     Problem,
     check_options,
@@ -34,19 +35,30 @@ GALAXY_BY_VARIABLE = {
     "nginx_x_accel_redirect_base": ("the collection", "/_x_accel_redirect"),
     "paste.app_factory": ("the collection", "galaxy_wsgi:app_factory"),
 }
+# The same for classic releases, where they differ; null is for what they do not know.
+CLASSIC_BY_VARIABLE: dict[str, tuple[str, str] | None] = {
+    "galaxy_url_prefix": None,
+    "cookie_path": ("galaxy_url_prefix", "{galaxy_url_prefix}"),
+    "filter-with": ("galaxy_url_prefix", "proxy-prefix"),
+    "paste.app_factory": ("the collection", "galaxy.web.buildapp:app_factory"),
+}
 
 
 def check_owned(variables: Variables) -> Iterator[Problem]:
     """Check that Galaxy's options agree with the variables they are made from."""
+    owned: dict[str, tuple[str, str] | None] = dict(GALAXY_BY_VARIABLE)
+    if is_classic(str(variables.get("galaxy_release"))):
+        owned.update(CLASSIC_BY_VARIABLE)
     for name, value in galaxy_options(variables).items():
         where = f"galaxy_config app:main.{name}"
         if name == "nginx_x_accel_redirect_base" and http(variables)[1]:
             if value is not None:
                 yield problem(where, value, "has to be left out: with uwsgi_http, uWSGI itself sends the files")
             continue
-        if name not in GALAXY_BY_VARIABLE:
+        made = owned.get(name)
+        if made is None:
             continue
-        variable, template = GALAXY_BY_VARIABLE[name]
+        variable, template = made
         try:
             ours = template.format_map(variables)
         except KeyError:

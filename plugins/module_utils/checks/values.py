@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec, Variables, account, is_true
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
+from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import FROM_PYPI, is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 
@@ -28,9 +29,6 @@ REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?[A-
 
 
 DEBIAN_PYTHON = "/usr/bin/python3"
-
-# First release without a native WSGI application.
-FIRST_MODERN = (22, 5)
 
 # (variable, lowest, highest, unit)
 RANGES: tuple[tuple[str, int, int | None, str], ...] = (
@@ -117,11 +115,12 @@ def _check_release(variables: Variables) -> Iterator[Problem]:
         yield problem(
             "galaxy_release", release, "has to be a release as PyPI numbers it, in quotes if need be, such as 26.1.2"
         )
-    elif (int(found["year"]), int(found["minor"])) < FIRST_MODERN:
+    elif is_classic(str(release)) and str(release) not in FROM_PYPI and not variables.get("galaxy_requirements_file"):
         yield problem(
             "galaxy_release",
             release,
-            "has to be 22.5.0 or later; classic releases (up to 22.1) are not supported yet",
+            f"has to be 22.5.0 or later, or {', '.join(FROM_PYPI)}: PyPI carries no other classic release whole"
+            " (galaxy_requirements_file may name a lock file for one)",
         )
 
 

@@ -14,7 +14,8 @@ between two runs it is deleted and has no API key. A run gives it a key that onl
 away again, whatever happens: on failure, on a signal, and by a second process if this one is killed.
 
 Galaxy's application is not built for this (that takes a minute and memory): the few rows are written through
-SQLAlchemy Core with the columns that the database itself reports, which suits old and new releases alike.
+SQLAlchemy Core with the columns that the database itself reports, which suits old and new releases alike. Classic
+ones bring SQLAlchemy 1.3 and may run on Python 3.9.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ def database_url(config: dict[str, Any]) -> str:
 def shown_url(url: str) -> str:
     """Return the URL without its password, nor one given among its parameters."""
     try:
-        shown = sa.engine.make_url(url).set(query={}).render_as_string(hide_password=True)
+        parsed = sa.engine.url.make_url(url.partition("?")[0])
+        # SQLAlchemy 1.3 hides the password when it shows a URL as Python would write it.
+        shown = parsed.render_as_string(hide_password=True) if hasattr(parsed, "render_as_string") else repr(parsed)
     except sa.exc.ArgumentError:
         return url.partition(":")[0] + "://..."
     _address, mark, parameters = url.partition("?")
@@ -141,6 +144,11 @@ def connect(url: str) -> sa.engine.Engine:
     # SQLite lets one process write at a time: wait for the others as long as Galaxy would.
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     return sa.create_engine(url, poolclass=sa.pool.NullPool, **options)
+
+
+def select(*columns: Any) -> Any:
+    """Return a query, as this SQLAlchemy wants it to be made."""
+    return sa.select(list(columns)) if sa.__version__.startswith("1.3.") else sa.select(*columns)
 
 
 def check_database(url: str, timeout: float) -> dict[str, Any]:
@@ -190,7 +198,7 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
             ),
             "the step of the playbook that initialises the database, once and in one process, before Galaxy starts",
         )
-    if missing and "alembic_version" in tables:
+    if missing:
         raise StageError(
             "database",
             "the schema to have the revision that this release wants: %s" % ", ".join(wanted),
@@ -207,7 +215,11 @@ def check_database(url: str, timeout: float) -> dict[str, Any]:
 def _revisions(connection: sa.engine.Connection, tables: set[str]) -> list[str]:
     for table, column in (("alembic_version", "version_num"), ("migrate_version", "version")):
         if table in tables:
-            rows: Any = connection.execute(sa.select(sa.column(column)).select_from(sa.table(table)))
+            query = select(sa.column(column)).select_from(sa.table(table))
+            if table == "migrate_version":
+                # Galaxy's own, and not that of the tools it has installed.
+                query = query.where(sa.column("repository_id") == "Galaxy")
+            rows: Any = connection.execute(query)
             return sorted(str(row[0]) for row in rows)
     return []
 
@@ -220,6 +232,9 @@ def _wanted_revisions() -> list[str]:
     spec = importlib.util.find_spec("galaxy")
     heads = []
     for root in (spec.submodule_search_locations or []) if spec else []:
+        # Classic releases number their schemas, up to this one.
+        scripts = glob.glob(os.path.join(root, "model/migrate/versions/[0-9]*_*.py"))
+        heads += [str(max(int(os.path.basename(path).split("_")[0]) for path in scripts))] if scripts else []
         revisions: set[str] = set()
         followed: set[str] = set()
         for path in glob.glob(os.path.join(root, "model/migrations/alembic/versions_gxy/*.py")):
@@ -327,7 +342,7 @@ class Model:
         """Make the account usable by this key, and by nothing else. Return its number."""
         user, now = self.table("galaxy_user"), _now()
         with self.engine.begin() as connection:
-            row = connection.execute(sa.select(user.c.id).where(user.c.email == EMAIL)).first()
+            row = connection.execute(select(user.c.id).where(user.c.email == EMAIL)).first()
             values = {
                 "password": LOCKED,
                 "active": True,
@@ -340,7 +355,7 @@ class Model:
                 user_id = int(row[0])
                 connection.execute(user.update().where(user.c.id == user_id).values(**self._known(user, values)))
             else:
-                taken = connection.execute(sa.select(user.c.id).where(user.c.username == USERNAME)).first()
+                taken = connection.execute(select(user.c.id).where(user.c.username == USERNAME)).first()
                 values.update(
                     email=EMAIL,
                     username=USERNAME if not taken else "%s-%s" % (USERNAME, secrets.token_hex(4)),
@@ -365,8 +380,8 @@ class Model:
             self.table("default_user_permissions"),
         )
         now = _now()
-        query = sa.select(role.c.id).where(
-            role.c.id == owned.c.role_id, owned.c.user_id == user_id, role.c.type == "private"
+        query = select(role.c.id).where(
+            sa.and_(role.c.id == owned.c.role_id, owned.c.user_id == user_id, role.c.type == "private")
         )
         row = connection.execute(query).first()
         if row:
@@ -384,7 +399,7 @@ class Model:
             self._insert(
                 connection, owned, {"user_id": user_id, "role_id": role_id, "create_time": now, "update_time": now}
             )
-        if not connection.execute(sa.select(default.c.id).where(default.c.user_id == user_id)).first():
+        if not connection.execute(select(default.c.id).where(default.c.user_id == user_id)).first():
             for action in ("manage permissions", "access"):
                 self._insert(connection, default, {"user_id": user_id, "action": action, "role_id": role_id})
 
@@ -392,26 +407,18 @@ class Model:
         """Take every credential away from the account. Return how many are left, which is 0 if it worked."""
         user, keys, sessions = self.table("galaxy_user"), self.table("api_keys"), self.table("galaxy_session")
         with self.engine.begin() as connection:
-            row = connection.execute(sa.select(user.c.id).where(user.c.email == EMAIL)).first()
+            row = connection.execute(select(user.c.id).where(user.c.email == EMAIL)).first()
             if not row:
                 return 0
             user_id = int(row[0])
             connection.execute(keys.delete().where(keys.c.user_id == user_id))
-            connection.execute(
-                sessions.update()
-                .where(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true())
-                .values(is_valid=False)
-            )
+            valid = sa.and_(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true())
+            connection.execute(sessions.update().where(valid).values(is_valid=False))
             values = {"password": LOCKED, "active": False, "deleted": True, "update_time": _now()}
             connection.execute(user.update().where(user.c.id == user_id).values(**self._known(user, values)))
-            count = sa.select(sa.func.count())
+            count = select(sa.func.count())
             left = connection.execute(count.select_from(keys).where(keys.c.user_id == user_id)).scalar() or 0
-            left += (
-                connection.execute(
-                    count.select_from(sessions).where(sessions.c.user_id == user_id, sessions.c.is_valid == sa.true())
-                ).scalar()
-                or 0
-            )
+            left += connection.execute(count.select_from(sessions).where(valid)).scalar() or 0
         return int(left)
 
     def history_id(self, user_id: int, name: str) -> int | None:
@@ -419,7 +426,7 @@ class Model:
         history = self.table("history")
         with self.engine.connect() as connection:
             return connection.execute(
-                sa.select(history.c.id).where(history.c.user_id == user_id, history.c.name == name)
+                select(history.c.id).where(sa.and_(history.c.user_id == user_id, history.c.name == name))
             ).scalar()
 
     def job(self, history_id: int) -> dict[str, Any] | None:
@@ -439,11 +446,13 @@ class Model:
         )
         columns = [job.c[name] for name in names if name in job.c]
         query = (
-            sa.select(*columns).where(job.c.history_id == history_id, job.c.tool_id == TOOL).order_by(job.c.id.desc())
+            select(*columns)
+            .where(sa.and_(job.c.history_id == history_id, job.c.tool_id == TOOL))
+            .order_by(job.c.id.desc())
         )
         with self.engine.connect() as connection:
-            row = connection.execute(query).mappings().first()
-        return dict(row) if row else None
+            row = connection.execute(query).first()
+        return dict(zip([column.name for column in columns], row)) if row else None  # noqa: B905 - new in Python 3.10
 
     def abandon(self, user_id: int) -> None:
         """Mark the canary's histories and datasets as deleted, for Galaxy's own clean-up to find.
@@ -451,7 +460,7 @@ class Model:
         This is for when Galaxy does not answer and cannot purge them itself.
         """
         history, dataset = self.table("history"), self.table("history_dataset_association")
-        mine = sa.select(history.c.id).where(history.c.user_id == user_id)
+        mine = select(history.c.id).where(history.c.user_id == user_id)
         with self.engine.begin() as connection:
             connection.execute(dataset.update().where(dataset.c.history_id.in_(mine)).values(deleted=True))
             connection.execute(history.update().where(history.c.user_id == user_id).values(deleted=True))
@@ -459,16 +468,13 @@ class Model:
     def unpurged(self, user_id: int) -> int:
         """Return how many datasets of the canary are still on disk."""
         history, hda, dataset = self.table("history"), self.table("history_dataset_association"), self.table("dataset")
-        query = (
-            sa.select(sa.func.count())
-            .select_from(dataset)
-            .where(
-                dataset.c.id == hda.c.dataset_id,
-                hda.c.history_id == history.c.id,
-                history.c.user_id == user_id,
-                dataset.c.purged == sa.false(),
-            )
+        mine = sa.and_(
+            dataset.c.id == hda.c.dataset_id,
+            hda.c.history_id == history.c.id,
+            history.c.user_id == user_id,
+            dataset.c.purged == sa.false(),
         )
+        query = select(sa.func.count()).select_from(dataset).where(mine)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar() or 0)
 
@@ -478,15 +484,15 @@ class Model:
             table = self.table("worker_process")
         except sa.exc.NoSuchTableError:
             return []
+        names = ("server_name", "hostname", "pid", "update_time")
         with self.engine.connect() as connection:
-            rows = connection.execute(
-                sa.select(table.c.server_name, table.c.hostname, table.c.pid, table.c.update_time)
-            ).mappings()
-            return [
-                dict(row)
-                for row in rows
-                if row["update_time"] and (_now() - row["update_time"]).total_seconds() < FRESH
-            ]
+            rows = connection.execute(select(*(table.c[name] for name in names))).fetchall()
+        processes = [dict(zip(names, row)) for row in rows]  # noqa: B905 - new in Python 3.10
+        return [
+            process
+            for process in processes
+            if process["update_time"] and (_now() - process["update_time"]).total_seconds() < FRESH
+        ]
 
     @staticmethod
     def _known(table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
@@ -862,6 +868,10 @@ class Canary:
         path = "/api/datasets/%s/display?to_ext=txt" % dataset
         try:
             status, body = self.galaxy.ask("GET", path)
+            if status == 404 and self.history:
+                # Where classic releases have it.
+                path = "/api/histories/%s/contents/%s/display?to_ext=txt" % (self.history, dataset)
+                status, body = self.galaxy.ask("GET", path)
         except (OSError, http.client.HTTPException) as error:
             raise StageError(
                 "download",
@@ -973,11 +983,12 @@ class Canary:
 
 def _now() -> datetime.datetime:
     """Return the time as Galaxy stores it: UTC, without saying so."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)  # noqa: UP017 - UTC is new in Python 3.11
 
 
 def _is_web(name: str) -> bool:
-    return bool(re.fullmatch(r"(?:main|web)(?:\.?\d+)*", name))
+    """Tell whether a process is one of uWSGI's: main.1, or main.web.1 (main.job-handlers.1) in classic releases."""
+    return bool(re.fullmatch(r"(?:main|web)(?:\.[a-z-]+)?(?:\.?\d+)*", name))
 
 
 def _is_expected(handler: str, expected: list[str]) -> bool:

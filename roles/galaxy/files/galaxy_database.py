@@ -10,6 +10,8 @@ Run by the Python of the release, as Galaxy's user. Prints one JSON object::
 ``empty``: no tables of Galaxy. ``outdated``: an older (or partial) schema that can be migrated.
 ``unknown``: revisions that this release does not know, so a newer Galaxy has been here.
 
+Classic releases (up to 22.01) number their schemas with sqlalchemy-migrate; for them, revisions and heads are numbers.
+
 Two Galaxy processes that find an empty database at the same time both create it, and leave it broken.
 So it is prepared here, in this one process, before any of them starts.
 """
@@ -24,6 +26,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 REVISION = re.compile(r"^revision(?::.*?)? = \"(\w+)\"", re.MULTILINE)
@@ -58,12 +61,23 @@ def known_revisions(versions_dir: Path) -> tuple[set[str], set[str]]:
     return revisions - parents, revisions
 
 
-def migrations_dir() -> Path:
-    """Return the directory of the release's migration scripts, without importing Galaxy's model."""
+def model_dir() -> Path:
+    """Return the directory of galaxy.model, without importing it."""
     spec = importlib.util.find_spec("galaxy")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("This Python has no Galaxy.")
-    return Path(next(iter(spec.submodule_search_locations)), "model", "migrations", "alembic")
+    return Path(next(iter(spec.submodule_search_locations)), "model")
+
+
+def migrations_dir() -> Path:
+    """Return the directory of the release's migration scripts."""
+    return model_dir() / "migrations" / "alembic"
+
+
+def classic_head(versions_dir: Path) -> int | None:
+    """Return the number of a classic release's schema, or None if the release is not classic."""
+    scripts = (re.match(r"(\d+)_.*\.py$", script.name) for script in versions_dir.glob("*.py"))
+    return max((int(script[1]) for script in scripts if script), default=None)
 
 
 def judge(found: set[str], has_tables: bool, heads: set[str], known: set[str]) -> str:
@@ -75,10 +89,65 @@ def judge(found: set[str], has_tables: bool, heads: set[str], known: set[str]) -
     return "outdated" if has_tables else "empty"
 
 
+def judge_classic(found: int | None, has_tables: bool, is_modern: bool, head: int) -> str:
+    """Return the state of a database in the eyes of a classic release."""
+    if is_modern or (found or 0) > head:
+        return "unknown"
+    if found == head:
+        return "current"
+    return "outdated" if has_tables else "empty"
+
+
+def classic_state(url: str, head: int) -> dict[str, Any]:
+    """Look at the database of a classic release, changing nothing."""
+    import sqlalchemy
+
+    found = None
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            tables = sqlalchemy.inspect(connection).get_table_names()
+            if "migrate_version" in tables:
+                query = "SELECT version FROM migrate_version WHERE repository_id = 'Galaxy'"
+                found = connection.execute(sqlalchemy.text(query)).scalar()
+    finally:
+        engine.dispose()
+    state = judge_classic(found, "galaxy_user" in tables, "alembic_version" in tables, head)
+    revisions = ["of a modern Galaxy"] if "alembic_version" in tables else [str(found)] if found else []
+    return {"state": state, "revisions": revisions, "heads": [str(head)]}
+
+
+def prepare_classic(options: dict[str, str], url: str, install_url: str | None, is_empty: bool) -> None:
+    """Create or migrate the schema of a classic release, with Galaxy's own code; one process at a time."""
+    import sqlalchemy
+    from galaxy.model.migrate.check import create_or_verify_database
+    from galaxy.model.tool_shed_install.migrate.check import create_or_verify_database as create_or_verify_installs
+
+    config = SimpleNamespace(
+        database_auto_migrate=True,
+        database_template=options.get("database_template"),
+        database_encoding=options.get("database_encoding"),
+    )
+    # Galaxy would lead an empty database through every schema it ever had, if told to migrate.
+    app = None if is_empty else SimpleNamespace(config=config)
+    together = install_url in (None, url)
+    lock = sqlalchemy.create_engine(url)
+    with lock.connect() as connection:
+        if lock.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({LOCK_KEY})"))
+        create_or_verify_database(url, None, app=app, map_install_models=together)
+        if not together:
+            create_or_verify_installs(install_url, {}, app=app)
+    lock.dispose()
+
+
 def database_state(urls: list[str]) -> dict[str, Any]:
     """Look at the databases, changing nothing."""
     import sqlalchemy
 
+    head = classic_head(model_dir() / "migrate" / "versions")
+    if head is not None:
+        return classic_state(urls[0], head)
     heads: set[str] = set()
     known: set[str] = set()
     for branch in ("versions_gxy", "versions_tsi"):
@@ -129,7 +198,10 @@ def main() -> int:
     before = database_state(urls)
     report = dict(before, changed=False)
     if arguments.prepare and before["state"] in ("empty", "outdated"):
-        prepare(options, url, install_url)
+        if classic_head(model_dir() / "migrate" / "versions") is None:
+            prepare(options, url, install_url)
+        else:
+            prepare_classic(options, url, install_url, is_empty=before["state"] == "empty")
         report = dict(database_state(urls), changed=True, before=before["state"])
     print(json.dumps(report))
     if report["state"] == "unknown":

@@ -11,6 +11,10 @@ with the release and the way in which uWSGI is installed (wheel, source, or apt:
 
 Writes ``static/`` (a link to the client, and Galaxy's own static files) and, as the last thing,
 ``release.json``. Fails with one sentence, and without the mark, if anything is missing.
+
+A classic release (up to 22.01) gets ``root/`` besides: the directory that its processes run in, laid out as in a
+checkout of Galaxy (``lib``, ``templates``, ``tools``, ``static``, ``tool-data``, ``config``). What its sources say that
+Python no longer reads is put right, in the release's own copy of them.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +33,18 @@ from pathlib import Path
 
 # Whatever a web process or a handler needs at once; a missing one shows itself here and not in a log.
 MODULES = ("galaxy.app", "galaxy.main", "galaxy.webapps.galaxy.fast_factory", "psycopg2", "paste.deploy")
+CLASSIC_MODULES = ("galaxy.app", "galaxy.main", "galaxy.webapps.galaxy.buildapp", "psycopg2", "paste.deploy")
+FIRST_MODERN = (22, 5)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, which PyPI writes 20.5.0 and classic Galaxy itself 20.05."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def is_classic(version: str) -> bool:
+    """Tell whether a release serves WSGI by itself, which uWSGI then runs without the bridge."""
+    return numbers(version)[:2] < FIRST_MODERN
 
 
 # Options by which the parts of uWSGI show themselves that its build leaves out if it finds no library for them.
@@ -48,19 +65,25 @@ def find_uwsgi_fault(program: Path) -> str | None:
 
 def find_fault(release: Path, version: str, uwsgi: str) -> str | None:
     """Return what is wrong with a release, or None."""
-    for module in MODULES:
+    for module in CLASSIC_MODULES if is_classic(version) else MODULES:
         try:
             importlib.import_module(module)
         except Exception as error:
             return f"{module} cannot be imported: {type(error).__name__}: {error}"
     installed = importlib.import_module("galaxy.version").VERSION
-    if installed != version:
+    if numbers(installed)[:2] != numbers(version)[:2] if is_classic(version) else installed != version:
         return f"the packages are of Galaxy {installed}, not {version}"
+    fault = None if is_classic(version) else find_client_fault()
+    return fault or (None if uwsgi == "apt" else find_uwsgi_fault(release / "bin" / "uwsgi"))
+
+
+def find_client_fault() -> str | None:
+    """Return what the client lacks, or None."""
     client = Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist"
     if not any(client.glob("*.js")):
         # galaxy-web-client 26.1.0 was published without it.
         return f"galaxy-web-client {importlib.metadata.version('galaxy-web-client')} lacks the client ({client})"
-    return None if uwsgi == "apt" else find_uwsgi_fault(release / "bin" / "uwsgi")
+    return None
 
 
 def link(target: Path, name: Path) -> None:
@@ -77,6 +100,36 @@ def lay_out_static(static: Path) -> None:
     own = Path(importlib.import_module("galaxy.webapps.base").__file__ or "").parent / "static"
     shutil.copytree(own, static, copy_function=os.link, dirs_exist_ok=False)
     link(Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist", static / "dist")
+
+
+def put_flags_first(source: str) -> str:
+    """Move a flag of a whole pattern to its beginning, where Python 3.11 wants it."""
+    return source.replace("'^(?i)", "'(?i)^")
+
+
+def mend_sources(package: Path) -> None:
+    """Put right in a classic release's sources what Python no longer reads."""
+    inflection = package / "util" / "inflection.py"
+    before = inflection.read_text(encoding="utf-8")
+    after = put_flags_first(before)
+    if after != before:
+        # Another file in its place: uv may have linked this one to its cache.
+        temporary = inflection.with_name(".inflection.py")
+        temporary.write_text(after, encoding="utf-8")
+        temporary.chmod(0o644)
+        temporary.rename(inflection)
+
+
+def lay_out_classic(release: Path, package: Path) -> None:
+    """Make the directory that a classic Galaxy runs in, and ``static``. PyPI has no client of those releases."""
+    shutil.copytree(package / "web" / "framework" / "static", release / "static", copy_function=os.link)
+    root = release / "root"
+    for name in ("config", "tool-data"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    link(package.parent, root / "lib")
+    link(package / "web" / "framework" / "templates", root / "templates")
+    link(package / "tools" / "bundled", root / "tools")
+    link(release / "static", root / "static")
 
 
 # What is worth compressing, from this size on.
@@ -99,12 +152,18 @@ def compress(static: Path) -> None:
 def main() -> int:
     """Run the command."""
     release, version, uwsgi = Path(sys.prefix), *sys.argv[1:3]
+    package = Path(next(iter(importlib.import_module("galaxy").__path__)))
+    if is_classic(version):
+        mend_sources(package)
     fault = find_fault(release, version, uwsgi)
     if fault:
         print(f"The release at {release} is not usable: {fault}.", file=sys.stderr)
         return 1
     shutil.rmtree(release / "static", ignore_errors=True)
-    lay_out_static(release / "static")
+    if is_classic(version):
+        lay_out_classic(release, package)
+    else:
+        lay_out_static(release / "static")
     compress(release / "static")
     # uv's, and open to everybody.
     for lock in (release / ".lock", release.parent / ".cache" / ".lock"):

@@ -82,10 +82,6 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     compared = len(item.parent.own_markers if item.parent else ()) == 0
     if isinstance(case, Case) and compared and (report.when == "call" or report.failed):
         TABLE.setdefault(label(item.originalname), {})[case.name] = "same" if report.passed else "FAILED"
-        reporter = item.config.pluginmanager.get_plugin("terminalreporter")
-        if report.failed and reporter is not None:
-            # At once: the last case is many minutes away.
-            reporter.write_line(f"\n{report.longreprtext}")
     return report
 
 

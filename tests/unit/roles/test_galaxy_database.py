@@ -52,6 +52,46 @@ def test_state(script: ModuleType, found: set[str], has_tables: bool, state: str
     assert script.judge(found, has_tables, heads={"d", "t"}, known={"a", "b", "c", "d", "t"}) == state
 
 
+@pytest.mark.parametrize(
+    "found, has_tables, is_modern, state",
+    [
+        (None, False, False, "empty"),
+        (None, True, False, "outdated"),  # A start that was cut off.
+        (164, True, False, "outdated"),
+        (165, True, False, "current"),
+        (166, True, False, "unknown"),  # A newer Galaxy has been here.
+        (165, True, True, "unknown"),  # One that numbers its schemas otherwise.
+    ],
+)
+def test_classic_state(
+    script: ModuleType, found: int | None, has_tables: bool, is_modern: bool, state: str, tmp_path: Path
+) -> None:
+    assert script.judge_classic(found, has_tables, is_modern, head=165) == state
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    url = f"sqlite:///{tmp_path}/galaxy.sqlite"
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        if has_tables:
+            connection.execute(sqlalchemy.text("CREATE TABLE galaxy_user (id INTEGER)"))
+        if is_modern:
+            connection.execute(sqlalchemy.text("CREATE TABLE alembic_version (version_num TEXT)"))
+        if found:
+            connection.execute(sqlalchemy.text("CREATE TABLE migrate_version (repository_id TEXT, version INTEGER)"))
+            for row in (f"('Galaxy', {found})", "('ToolShedInstall', 17)"):
+                connection.execute(sqlalchemy.text(f"INSERT INTO migrate_version VALUES {row}"))
+    engine.dispose()
+    report = script.classic_state(url, 165)
+    assert report["state"] == state
+    assert report["heads"] == ["165"]
+
+
+def test_classic_head(script: ModuleType, tmp_path: Path) -> None:
+    assert script.classic_head(tmp_path / "no") is None
+    for name in ("0099_add.py", "0165_last.py", "__init__.py", "util.py", "0170_not_a_script.sql"):
+        (tmp_path / name).touch()
+    assert script.classic_head(tmp_path) == 165
+
+
 def test_options_are_read_as_galaxy_reads_them(script: ModuleType, tmp_path: Path) -> None:
     config = tmp_path / "galaxy.ini"
     config.write_text("[uwsgi]\nprocesses = 2\n[app:main]\nbrand = 100%%\nwhere = %(here)s/x\n", encoding="utf-8")

@@ -27,6 +27,7 @@ PLAYBOOK = """
     galaxy_additional_venv_packages: []
     galaxy_uwsgi_package: pyuwsgi==2.0.30.post1
     __galaxy_python_answer: {{stdout: 3.11.2}}
+    __galaxy_is_classic: "{{{{ galaxy_release is version('22.5', '<') }}}}"
   tasks:
     - ansible.builtin.copy:
         content: "{{{{ {{'requirements': __galaxy_requirements, 'digest': __galaxy_release_digest}} | to_json }}}}"
@@ -37,7 +38,7 @@ PLAYBOOK = """
 """
 
 
-@pytest.mark.parametrize("release", ["26.1.2", "26.1.1"], ids=["locked", "unlocked"])
+@pytest.mark.parametrize("release", ["26.1.2", "26.1.1", "20.5.0"], ids=["locked", "unlocked", "classic"])
 def test_requirements(tmp_path: Path, release: str) -> None:
     playbook = tmp_path / "playbook.yml"
     playbook.write_text(PLAYBOOK.format(root=ROOT, directory=tmp_path, release=release))

@@ -60,13 +60,19 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
         process.wait()
 
 
-def problems(uwsgi: list[str] | None = None, nginx: list[str] | None = None, directory: str = "/none") -> list[str]:
+def problems(
+    uwsgi: list[str] | None = None,
+    nginx: list[str] | None = None,
+    directory: str = "/none",
+    releases: str | None = None,
+) -> list[str]:
     return list(
         machine.check_ports(
             Machine(),
             [("uwsgi_socket", address) for address in uwsgi or []],
             [("nginx_listen", address) for address in nginx or []],
             directory,
+            releases,
         )
     )
 
@@ -118,6 +124,9 @@ def test_own_uwsgi_may_be_there(listening: Listening, tmp_path: Path, monkeypatc
     assert len(problems(uwsgi=[f"127.0.0.1:{port}"], directory=str(tmp_path))) == 1
     monkeypatch.setattr(Machine, "parents", lambda *_self: iter([machine.Process(1, "supervisord", "")]))
     assert problems(uwsgi=[f"127.0.0.1:{port}"], directory=str(tmp_path)) == []
+    # Classic Galaxy's, which works in its release.
+    assert problems(uwsgi=[f"127.0.0.1:{port}"], directory="/none", releases=str(tmp_path.parent)) == []
+    assert problems(uwsgi=[f"127.0.0.1:{port}"], directory="/none", releases=str(tmp_path)[:-1])
     # Another instance's.
     assert f"process {pid} (" in problems(uwsgi=[f"127.0.0.1:{port}"], directory="/srv/other/server")[0]
 
@@ -152,6 +161,32 @@ def test_ports_of_root(tmp_path: Path) -> None:
 )
 def test_overlaps(wanted: str, address: str, port: int, expected: bool) -> None:
     assert machine.overlaps(wanted, Listener(address, port, "1")) is expected
+
+
+@pytest.mark.parametrize(
+    "version, lowest, highest, message",
+    [
+        ("3.11", "3.9", "3.11", None),
+        ("3.9", "3.9", "3.11", None),
+        ("3.13", "3.9", "3.11", "it is Python 3.13, and Galaxy 20.5.0 needs Python 3.9 to 3.11"),
+        # Not as words: "3.9" sorts after "3.11".
+        ("3.8", "3.9", "3.11", "it is Python 3.8"),
+        ("3.11", "2.7", "2.7", "Galaxy 20.5.0 needs Python 2.7;"),
+    ],
+)
+def test_python_of_a_release(tmp_path: Path, version: str, lowest: str, highest: str, message: str | None) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {version}\n")
+    python.chmod(0o755)
+    found = machine.check_python(str(python), "20.5.0", lowest, highest)
+    if message is None:
+        assert found is None
+    else:
+        assert message in str(found)
+        assert str(found).startswith(f'galaxy_python: "{python}": ')
+    missing = str(machine.check_python(str(tmp_path / "python2.7"), "18.9.0", "2.7", "2.7"))
+    assert "does not run" in missing
+    assert "Galaxy 18.9.0 needs Python 2.7" in missing
 
 
 def test_headers(tmp_path: Path) -> None:

@@ -235,7 +235,11 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "release without a patch level": ({"galaxy_release": 26.1}, ["galaxy_release", "26.1", "26.1.2"]),
     "branch for a release": ({"galaxy_release": "release_26.1"}, ["galaxy_release", "release_26.1", "26.1.2"]),
     "newest": ({"galaxy_release": "latest"}, ["galaxy_release", "latest", "26.1.2"]),
-    "classic release": ({"galaxy_release": "22.1.1"}, ["galaxy_release", "22.1.1", "22.5"]),
+    "classic release": ({"galaxy_release": "22.1.1"}, ["galaxy_release", "22.1.1", "22.5.0 or later, or 20.5.0"]),
+    "bridge for a classic release": (
+        {"galaxy_release": "20.5.0", "galaxy_config": {"app:main": {"paste.app_factory": "galaxy_wsgi:app_factory"}}},
+        ["paste.app_factory", "galaxy_wsgi:app_factory", "galaxy.web.buildapp:app_factory"],
+    ),
     "uv's version": ({"galaxy_uv_version": "latest"}, ["galaxy_uv_version", "latest", "0.13.9"]),
     "no such way to install": (
         {"uwsgi_install_method": "pip"},

@@ -494,3 +494,21 @@ def test_the_logs_of_a_link(tmp_path: Path) -> None:
         "/own": ["(there is no such file)"],
         str(tmp_path / "nginx.log"): ["ERROR in nginx.log, id_secret=********"],
     }
+
+
+@pytest.mark.parametrize(
+    "version, release, expected",
+    [
+        ("26.1.2", "26.1.2", True),
+        ("26.1.1", "26.1.2", False),
+        # Classic Galaxy.
+        ("20.05", "20.5.0", True),
+        ("20.05", "20.9.0", False),
+        ("20.05", "20.50.0", False),
+        ("20.09", "20.9.1", True),
+        ("26.1", "26.1.2", False),
+        ("26.10", "26.1.2", False),
+    ],
+)
+def test_is_release(version: str, release: str, expected: bool) -> None:
+    assert proof.is_release(version, release) is expected

@@ -1,0 +1,42 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.dagobah.galaxy.plugins.module_utils import classic
+
+RELEASES = Path(__file__).resolve().parents[4] / "roles/galaxy/files/releases"
+
+
+@pytest.mark.parametrize(
+    "release, expected",
+    [
+        ("18.9.0", ("2.7", "2.7")),
+        ("19.05", ("2.7", "2.7")),
+        ("20.5.0", ("3.9", "3.11")),
+        ("20.05", ("3.9", "3.11")),
+        ("20.9.0", ("3.6", "3.9")),
+        ("22.1.1", ("3.7", "3.9")),
+        # Modern ones say it themselves.
+        ("22.5.0", None),
+        ("26.1.2", None),
+        ("", None),
+        ("26.1", None),
+    ],
+)
+def test_pythons(release: str, expected: tuple[str, str] | None) -> None:
+    assert classic.pythons(release) == expected
+    assert classic.is_classic(release) is (expected is not None)
+
+
+def test_a_lock_file_is_shipped_for_what_pypi_carries() -> None:
+    for release in classic.FROM_PYPI:
+        lock = (RELEASES / release / "requirements.txt").read_text()
+        # Installed without asking the packages, so each of Galaxy's own has to be in it.
+        assert lock.count(f"=={release} ") == 12
+    shipped = {path.name for path in RELEASES.iterdir() if classic.is_classic(path.name)}
+    assert shipped == set(classic.FROM_PYPI)
