@@ -266,19 +266,6 @@ def test_downloads_outlive_a_reload(machine: Machine, student: Student, large: D
 # --- Uploads -----------------------------------------------------------------------------------------
 
 
-def test_upload_of_unknown_length(student: Student) -> None:
-    history = student.history("Chunked")
-    body = json.dumps({"name": "Chunked again"}).encode()
-    answer = student.session.put(
-        f"{student.galaxy.url}/api/histories/{history}",
-        data=(body[i : i + 7] for i in range(0, len(body), 7)),
-        headers={"Content-Type": "application/json"},
-        timeout=60,
-    )
-    assert answer.status_code == 200
-    assert answer.json()["name"] == "Chunked again"
-
-
 def test_upload_that_asks_first(student: Student) -> None:
     body = json.dumps({"name": "Asked"}).encode()
     answer = raw(

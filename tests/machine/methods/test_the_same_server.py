@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from typing import Any
@@ -109,6 +110,19 @@ def test_a_download_comes_whole_and_in_part(student: Student, kept: Dataset) -> 
     assert student.download(kept).text == KEPT_TEXT
     part = student.download(kept, headers={"Range": "bytes=100-299"})
     assert (part.status_code, part.text) == (206, KEPT_TEXT[100:300])
+
+
+def test_upload_of_unknown_length(student: Student) -> None:
+    history = student.history("Chunked")
+    body = json.dumps({"name": "Chunked again"}).encode()
+    answer = student.session.put(
+        f"{student.galaxy.url}/api/histories/{history}",
+        data=(body[i : i + 7] for i in range(0, len(body), 7)),
+        headers={"Content-Type": "application/json"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "Chunked again"
 
 
 def test_only_its_own_file_is_there(machine: Machine, deployed: Deployed) -> None:

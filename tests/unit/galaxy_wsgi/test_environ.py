@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from galaxy_wsgi.environ import build_scope, content_length, is_websocket
+from galaxy_wsgi.environ import build_scope, content_length, is_ambiguous, is_websocket
 
 MakeEnviron = Callable[..., dict[str, Any]]
 
@@ -121,3 +121,31 @@ def test_content_length(value: str, expected: int | None) -> None:
 @pytest.mark.parametrize("upgrade, expected", [("websocket", True), ("WebSocket", True), ("h2c", False), ("", False)])
 def test_is_websocket(upgrade: str, expected: bool) -> None:
     assert is_websocket({"HTTP_UPGRADE": upgrade}) is expected
+
+
+def test_headers_that_the_router_emptied_are_not_there(make_environ: MakeEnviron) -> None:
+    given = {"HTTP_REMOTE_USER": "", "HTTP_X_FORWARDED_FOR": "", "HTTP_ACCEPT": "a"}
+    names = [name for name, _value in build_scope(make_environ(UWSGI_ROUTER="http", **given))["headers"]]
+    assert names == [b"host", b"accept"]
+    # nginx leaves such headers out itself; what is empty there the client has sent.
+    names = [name for name, _value in build_scope(make_environ(**given))["headers"]]
+    assert b"remote-user" in names
+
+
+@pytest.mark.parametrize(
+    "length, encoding, router, expected",
+    [
+        ("5", "chunked", "http", True),
+        ("5", None, "http", False),
+        ("", "chunked", "http", False),
+        # nginx has read it all, and counted.
+        ("5", "chunked", "", False),
+    ],
+)
+def test_is_ambiguous(
+    make_environ: MakeEnviron, length: str, encoding: str | None, router: str, expected: bool
+) -> None:
+    environ = make_environ(CONTENT_LENGTH=length, UWSGI_ROUTER=router)
+    if encoding:
+        environ["HTTP_TRANSFER_ENCODING"] = encoding
+    assert is_ambiguous(environ) is expected

@@ -243,3 +243,13 @@ def test_file_that_became_shorter(path: Path) -> None:
 
 def test_nothing_to_finish() -> None:
     assert files.Sender().finish(0)
+
+
+def test_one_that_cannot_be_sent_does_not_stop_the_others(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sender = files.Sender()
+    ours, _theirs = socket.socketpair()
+    ours.close()
+    sender.send(ours, path.open("rb"), 0, SIZE)
+    assert read(transfer(sender, path, 0, SIZE)) == path.read_bytes()
+    assert sender.finish(5)
+    assert "Cannot send" in caplog.text

@@ -60,8 +60,11 @@ def is_direct(environ: Environ) -> bool:
 
 
 def is_ambiguous(environ: Environ) -> bool:
-    """Tell whether a request has its length twice: someone on the way may have taken it for two requests."""
-    return bool(environ.get("CONTENT_LENGTH")) and "HTTP_TRANSFER_ENCODING" in environ
+    """Tell whether a request has its length twice: someone on the way may have taken it for two requests.
+
+    nginx counts what came in pieces, and then it says both.
+    """
+    return is_direct(environ) and bool(environ.get("CONTENT_LENGTH")) and "HTTP_TRANSFER_ENCODING" in environ
 
 
 def accepts_gzip(environ: Environ) -> bool:

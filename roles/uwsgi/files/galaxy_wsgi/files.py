@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import os
 import re
 import selectors
@@ -26,6 +27,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from typing import BinaryIO
+
+log = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str]]
 
@@ -210,8 +213,13 @@ class Sender:
             self._woken.recv(4096)
         while self._new:
             transfer = self._new.popleft()
-            transfer.connection.setblocking(False)
-            self._selector.register(transfer.connection, selectors.EVENT_WRITE, transfer)
+            try:
+                transfer.connection.setblocking(False)
+                self._selector.register(transfer.connection, selectors.EVENT_WRITE, transfer)
+            except (OSError, ValueError):
+                # The others need this thread.
+                log.exception("Cannot send %s", transfer.file.name)
+                self._end(transfer)
 
     def _step(self, transfer: Transfer) -> None:
         try:
@@ -222,7 +230,8 @@ class Sender:
             self._end(transfer)
 
     def _end(self, transfer: Transfer) -> None:
-        self._selector.unregister(transfer.connection)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(transfer.connection)
         transfer.close()
         with self._lock:
             self._pending -= 1
