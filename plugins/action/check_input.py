@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from collections.abc import Mapping
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
@@ -16,6 +17,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.instances import check_instances
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import Files, own_files
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import ONE_VALUE, RETIRED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
@@ -50,7 +52,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         own_files, found = self._own_files(values, {**defaults, **task_vars})
         problems += found
         release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
-        problems += preflight.check(specs, values, names=task_vars, release=release, files=own_files)
+        foreign = self._values(task_vars, {**RETIRED, **ONE_VALUE})[0]
+        problems += preflight.check(
+            specs, values, names=task_vars, release=release, files=own_files, foreign=foreign
+        )
         problems += self._neighbours(task_vars, defaults, specs)
         errors = [found.text for found in problems if found.fatal]
         warnings = [found.text for found in problems if not found.fatal]
@@ -92,7 +97,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleError(f"dagobah.galaxy.check_input: no argument specs below {ROLES}")
         return defaults, specs
 
-    def _values(self, variables: dict[str, t.Any], specs: dict[str, Spec]) -> tuple[dict[str, t.Any], list[Problem]]:
+    def _values(
+        self, variables: dict[str, t.Any], specs: Mapping[str, t.Any]
+    ) -> tuple[dict[str, t.Any], list[Problem]]:
         """Return the variables of the specs with their templates filled in."""
         templar = self._templar.copy_with_new_env(available_variables=variables)
         values: dict[str, t.Any] = {}

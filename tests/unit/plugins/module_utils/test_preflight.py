@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import json
-import re
 import typing as t
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import COLLECTIONS_OWN
+from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import release_number
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLES = ROOT / "roles"
@@ -33,9 +34,13 @@ def read_defaults() -> dict[str, t.Any]:
     for path in sorted(ROLES.glob("*/defaults/main.yml")):
         defaults.update(yaml.safe_load(path.read_text()) or {})
 
+    environment = jinja2.Environment(undefined=jinja2.ChainableUndefined, autoescape=False)  # noqa: S701 (no HTML)
+    environment.filters["dagobah.galaxy.galaxy_release"] = release_number
+
     def fill(value: t.Any) -> t.Any:
         while isinstance(value, str) and "{{" in value:
-            value = re.sub(r"\{\{ (\w+) \}\}", lambda found: str(defaults[found.group(1)]), value)
+            text = environment.from_string(value).render(defaults)
+            value = int(text) if text.isdigit() else text
         return value
 
     return {name: fill(value) for name, value in defaults.items()}
