@@ -31,6 +31,10 @@ CONTROLLER_FILES = {
     "galaxy_requirements_file": "files",
     "galaxy_job_config_template": "templates",
 }
+# Variables that list such files, each as a dictionary with src.
+CONTROLLER_LISTS = {"galaxy_config_files": "files", "galaxy_config_templates": "templates"}
+# Variables that list names of templates, and the directory of templates/ in which they are.
+CONTROLLER_TEMPLATES = {"nginx_configs": "nginx", "supervisor_configs": "supervisor"}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -152,9 +156,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _files(self, values: dict[str, t.Any]) -> list[Problem]:
         """Check that the files on the controller are there."""
+        named = [(name, directory, values.get(name)) for name, directory in CONTROLLER_FILES.items()]
+        for name, directory in CONTROLLER_LISTS.items():
+            for number, entry in enumerate(values.get(name) or []):
+                if isinstance(entry, dict):
+                    named.append((f"{name}[{number}].src", directory, entry.get("src")))
+        for name, directory in CONTROLLER_TEMPLATES.items():
+            named += [(name, "templates", f"{directory}/{entry}.j2") for entry in values.get(name) or []]
         problems = []
-        for name, directory in CONTROLLER_FILES.items():
-            value = values.get(name)
+        for name, directory, value in named:
             if not isinstance(value, str) or not value:
                 continue
             try:

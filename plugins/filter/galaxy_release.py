@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The dagobah.galaxy developers (@dagobah)
 description:
-  - Returns the number of a release, as PyPI has it, from the name of a branch (V(release_26.1)) or a tag (V(v26.1.2)) of
-    Galaxy's repository. Of a branch it is the newest release that the collection ships a lock file for.
+  - Returns the number of a release, as PyPI has it, from the name of a branch (V(release_26.1)) or a tag (V(v26.1.2))
+    of Galaxy's repository. Of a branch it is the newest release that the collection ships a lock file for.
   - Anything else is returned as it is.
 options:
   _input:

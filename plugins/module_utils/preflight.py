@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.argument_types import check_types
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.database import check_database
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.files import check_files
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.galaxy import (
     check_downloads,
     check_galaxy,
@@ -60,6 +61,7 @@ def check(
     problems += check_sections(good)
     problems += check_config_method(good)
     problems += check_owned(good)
+    problems += check_files(good)
     problems += check_downloads(good)
     problems += check_galaxy(good, release)
     problems += check_jobs(good, release, files or {})

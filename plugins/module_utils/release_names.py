@@ -25,7 +25,7 @@ def known_releases() -> list[str]:
 def release_number(name: object) -> str:
     """Return the number of a release, as PyPI has it, from a branch or a tag of Galaxy's repository.
 
-    Of a branch (V(release_26.1)) it is the newest release that the collection knows. Anything else is returned as it is.
+    Of a branch (release_26.1) it is the newest release that the collection knows. Anything else is returned as it is.
     """
     text = str(name).strip()
     tag = TAG.fullmatch(text)

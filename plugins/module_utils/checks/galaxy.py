@@ -44,6 +44,38 @@ CLASSIC_BY_VARIABLE: dict[str, tuple[str, str] | None] = {
 }
 
 
+# Options for a module of nginx's.
+UPLOAD_OPTIONS = tuple(f"nginx_upload_{name}" for name in ("store", "path", "job_files_store", "job_files_path"))
+UPLOAD_MODULE = (
+    "Debian's nginx has no upload module any more, and Galaxy takes uploads itself, in parts"
+)
+
+# Options that name a directory in which Galaxy writes (roles/_common/vars/main.yml, __galaxy_directory_options).
+DIRECTORY_OPTIONS = (
+    "file_path",
+    "ftp_upload_dir",
+    "galaxy_data_manager_data_path",
+    "job_working_directory",
+    "new_file_path",
+    "object_store_cache_path",
+    "shed_tool_data_path",
+    "template_cache_path",
+    "tool_cache_data_dir",
+    "tool_dependency_dir",
+)
+READ_ONLY = ("galaxy_server_dir", "galaxy_venv_dir", "galaxy_releases_dir", "galaxy_config_dir", "galaxy_log_dir")
+
+
+def _check_directory(where: str, value: str, variables: Variables) -> Iterator[Problem]:
+    path = os.path.normpath(value)
+    for name in READ_ONLY:
+        directory = variables.get(name)
+        if isinstance(directory, str) and inside(path, directory):
+            yield problem(
+                where, value, f"Galaxy writes there, and may only read {name} ({directory}); name another"
+            )
+
+
 def check_owned(variables: Variables) -> Iterator[Problem]:
     """Check that Galaxy's options agree with the variables they are made from."""
     owned: dict[str, tuple[str, str] | None] = dict(GALAXY_BY_VARIABLE)
@@ -55,6 +87,12 @@ def check_owned(variables: Variables) -> Iterator[Problem]:
             if value is not None:
                 yield problem(where, value, "has to be left out: with uwsgi_http, uWSGI itself sends the files")
             continue
+        if name in UPLOAD_OPTIONS:
+            if value is not None:
+                yield problem(where, value, f"is left out: {UPLOAD_MODULE}", fatal=False)
+            continue
+        if name in DIRECTORY_OPTIONS and value is not None:
+            yield from _check_directory(where, str(value), variables)
         made = owned.get(name)
         if made is None:
             continue
@@ -69,8 +107,6 @@ def check_owned(variables: Variables) -> Iterator[Problem]:
             )
 
 
-# Directories below galaxy_mutable_data_dir from which nginx may hand files out.
-DOWNLOAD_DIRECTORIES = ("objects", "tmp", "cache", "object_store_cache")
 # Options of Galaxy that say where such files are.
 DOWNLOAD_OPTIONS = ("file_path", "new_file_path", "object_store_cache_path")
 
@@ -87,12 +123,11 @@ def check_downloads(variables: Variables) -> Iterator[Problem]:
             continue
         # Galaxy takes these relative to its data_dir.
         path = os.path.normpath(os.path.join(data, str(value)))
-        allowed = [f"{data}/{directory}" for directory in DOWNLOAD_DIRECTORIES]
-        if not any(inside(path, directory) for directory in allowed):
+        if not inside(path, data):
             yield problem(
                 f"galaxy_config app:main.{name}",
                 value,
-                f"nginx hands out {', '.join(allowed)}; name one below them, or set galaxy_mutable_data_dir",
+                f"nginx hands out files below {data} only; name a directory there, or set galaxy_mutable_data_dir",
             )
 
 

@@ -40,7 +40,7 @@ RETIRED = {
 # Names of galaxyproject.galaxy and its neighbours with a meaning that is not shared, and why.
 NOT_SHARED = {
     "galaxy_job_conf": "give job options as galaxy_job_config, or a file of your own with galaxy_config_files",
-    "galaxy_job_config_file": "give it as galaxy_config app:main.job_config_file, and the file with galaxy_config_files",
+    "galaxy_job_config_file": "give it as galaxy_config app:main.job_config_file, the file with galaxy_config_files",
     "galaxy_file_path": "give it as galaxy_config app:main.file_path",
     "galaxy_config_perms": "the configuration is readable for the group galaxy_config_group",
     "galaxy_config_style": "the configuration is always galaxy.ini, which uWSGI and Galaxy share",

@@ -123,7 +123,16 @@ def check_directories(variables: Variables) -> Iterator[Problem]:
             if name == other or not inside(path, directory):
                 continue
             if path == directory:
-                if name < other:
+                if {name, other} == {"galaxy_mutable_config_dir", "galaxy_config_dir"}:
+                    if name == "galaxy_mutable_config_dir":
+                        yield problem(
+                            name,
+                            path,
+                            "Galaxy may not write its own configuration; what it writes goes to"
+                            f" {variables.get('galaxy_mutable_data_dir')}/config",
+                            fatal=False,
+                        )
+                elif name < other:
                     yield problem(name, path, f"is also {other}; they have to be two directories")
             elif not (other == "galaxy_mutable_data_dir" and name in WRITABLE_IN_DATA):
                 yield problem(name, path, f"lies in {other} ({directory}); they have to lie apart")
