@@ -46,9 +46,7 @@ CLASSIC_BY_VARIABLE: dict[str, tuple[str, str] | None] = {
 
 # Options for a module of nginx's.
 UPLOAD_OPTIONS = tuple(f"nginx_upload_{name}" for name in ("store", "path", "job_files_store", "job_files_path"))
-UPLOAD_MODULE = (
-    "Debian's nginx has no upload module any more, and Galaxy takes uploads itself, in parts"
-)
+UPLOAD_MODULE = "Debian's nginx has no upload module any more, and Galaxy takes uploads itself, in parts"
 
 # Options that name a directory in which Galaxy writes (roles/_common/vars/main.yml, __galaxy_directory_options).
 DIRECTORY_OPTIONS = (
@@ -71,9 +69,7 @@ def _check_directory(where: str, value: str, variables: Variables) -> Iterator[P
     for name in READ_ONLY:
         directory = variables.get(name)
         if isinstance(directory, str) and inside(path, directory):
-            yield problem(
-                where, value, f"Galaxy writes there, and may only read {name} ({directory}); name another"
-            )
+            yield problem(where, value, f"Galaxy writes there, and may only read {name} ({directory}); name another")
 
 
 def check_owned(variables: Variables) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
 from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import FROM_PYPI, is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import describe_unknown
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 
 INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -112,9 +113,7 @@ def _check_release(variables: Variables) -> Iterator[Problem]:
         return
     found = RELEASE.fullmatch(str(release))
     if not found:
-        yield problem(
-            "galaxy_release", release, "has to be a release as PyPI numbers it, in quotes if need be, such as 26.1.2"
-        )
+        yield problem("galaxy_release", release, describe_unknown(str(release)))
     elif is_classic(str(release)) and str(release) not in FROM_PYPI and not variables.get("galaxy_requirements_file"):
         yield problem(
             "galaxy_release",

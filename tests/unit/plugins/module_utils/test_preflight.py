@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import ONE_VALUE, RETIRED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import COLLECTIONS_OWN
 from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import release_number
 
@@ -53,13 +54,18 @@ RELEASE = json.loads((ROLES / "galaxy/files/releases/26.1.2/options.json").read_
 
 def messages(changes: dict[str, t.Any], fatal: bool = True, release: t.Any = RELEASE) -> list[str]:
     values = {**DEFAULTS, **changes}
+    foreign = {name: value for name, value in changes.items() if name in {**RETIRED, **ONE_VALUE}}
     # What depends on it in the defaults.
     if "galaxy_root" in changes:
         for name, value in DEFAULTS.items():
             if name not in changes and isinstance(value, str) and value.startswith(DEFAULTS["galaxy_root"] + "/"):
                 values[name] = str(changes["galaxy_root"]) + value[len(DEFAULTS["galaxy_root"]) :]
     found = preflight.check(
-        SPECS, {name: value for name, value in values.items() if name in SPECS}, names=values, release=release
+        SPECS,
+        {name: value for name, value in values.items() if name in SPECS},
+        names=values,
+        release=release,
+        foreign=foreign,
     )
     return [problem.text for problem in found if problem.fatal is fatal]
 
@@ -489,7 +495,10 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         ["app:main.job_config_file", "/x.yml", "/srv/galaxy/config/job_conf.yml", "galaxy_job_config"],
     ),
     "another data directory": (app(data_dir="/data"), ["app:main.data_dir", "/data", "galaxy_mutable_data_dir"]),
-    "downloads from elsewhere": (app(file_path="/data"), ["app:main.file_path", "/data", "/srv/galaxy/data/objects"]),
+    "downloads from elsewhere": (
+        app(file_path="/data"),
+        ["file_path", "/data", "files below /srv/galaxy/data only"],
+    ),
     "another application": (
         app(**{"paste.app_factory": "galaxy.web.buildapp:app_factory"}),
         ["app:main.paste.app_factory", "galaxy_wsgi:app_factory"],
@@ -583,8 +592,19 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"nginx_server_name": "a"},
         ["nginx_server_name", "did you mean nginx_server_names?"],
     ),
-    "retired variable": ({"galaxy_root_dir": "/srv"}, ["galaxy_root_dir", "galaxy_root", "rename"]),
-    "another meaning": ({"galaxy_commit_id": "release_26.1"}, ["galaxy_commit_id", "PyPI", "galaxy_release"]),
+    "retired variable": ({"galaxy_root_dir": "/srv/x", "galaxy_root": "/srv/y"}, ["galaxy_root_dir", "/srv/y", "once"]),
+    "another meaning": ({"galaxy_config_style": "yaml"}, ["galaxy_config_style", "always galaxy.ini", "remove it"]),
+    "Mercurial": ({"galaxy_vcs": "hg"}, ["galaxy_vcs", '"hg"', "has to be git", "Mercurial"]),
+    "Galaxy for Python 2": ({"galaxy_release": "release_16.10"}, ["galaxy_release", "release_16.10", "Python 2"]),
+    "a branch": ({"galaxy_release": "dev"}, ["galaxy_release", "dev", "as PyPI numbers it"]),
+    "tool data among code": (
+        app(galaxy_data_manager_data_path="/srv/galaxy/server/tool-data"),
+        ["galaxy_data_manager_data_path", "galaxy_server_dir (/srv/galaxy/server)"],
+    ),
+    "a file in the place of ours": (
+        {"galaxy_config_files": [{"src": "x", "dest": "/srv/galaxy/config/galaxy.ini"}]},
+        ["galaxy_config_files[0].dest", "give its options as galaxy_config"],
+    ),
 }
 
 
@@ -627,6 +647,11 @@ def test_everything_is_told_at_once() -> None:
         ({"galaxy_brand_of_mine": "x"}, ["galaxy_brand_of_mine", "no role"]),
         (app(allow_user_creation=True), ["allow_user_creation", "allow_local_account_creation"]),
         (app(session_key="a"), ["session_key", "no longer"]),
+        (app(nginx_upload_store="/srv/galaxy/upload_store"), ["nginx_upload_store", "left out", "upload module"]),
+        ({"galaxy_mutable_config_dir": "/srv/galaxy/config"}, ["galaxy_mutable_config_dir", "/srv/galaxy/data/config"]),
+        ({"galaxy_root_dir": "/srv/galaxy"}, ["galaxy_root_dir", "galaxy_root", "rename it"]),
+        ({"galaxy_changeset_id": "release_26.1"}, ["galaxy_changeset_id", "galaxy_release", "rename it"]),
+        ({"galaxy_shed_tools_dir": "/x", "nginx_flavor": "extras"}, ["galaxy_shed_tools_dir", "no effect"]),
     ],
 )
 def test_warnings(changes: dict[str, t.Any], words: list[str]) -> None:
