@@ -57,9 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += found
         release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
         foreign = self._values(task_vars, {**RETIRED, **ONE_VALUE})[0]
-        problems += preflight.check(
-            specs, values, names=task_vars, release=release, files=own_files, foreign=foreign
-        )
+        problems += preflight.check(specs, values, names=task_vars, release=release, files=own_files, foreign=foreign)
         problems += self._neighbours(task_vars, defaults, specs)
         errors = [found.text for found in problems if found.fatal]
         warnings = [found.text for found in problems if not found.fatal]

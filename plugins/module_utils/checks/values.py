@@ -13,7 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
 from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import FROM_PYPI, is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
-from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import describe_unknown
+from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import describe_unknown, known_releases
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 
 INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -120,6 +120,13 @@ def _check_release(variables: Variables) -> Iterator[Problem]:
             release,
             f"has to be 22.5.0 or later, or {', '.join(FROM_PYPI)}: PyPI carries no other classic release whole"
             " (galaxy_requirements_file may name a lock file for one)",
+        )
+    elif str(release) not in known_releases():
+        yield problem(
+            "galaxy_release",
+            release,
+            f"is not among the releases that are proved ({', '.join(known_releases())}); it may work all the same",
+            fatal=False,
         )
 
 

@@ -651,6 +651,10 @@ def test_everything_is_told_at_once() -> None:
         ({"galaxy_mutable_config_dir": "/srv/galaxy/config"}, ["galaxy_mutable_config_dir", "/srv/galaxy/data/config"]),
         ({"galaxy_root_dir": "/srv/galaxy"}, ["galaxy_root_dir", "galaxy_root", "rename it"]),
         ({"galaxy_changeset_id": "release_26.1"}, ["galaxy_changeset_id", "galaxy_release", "rename it"]),
+        (
+            {"galaxy_release": "26.0.2"},
+            ["galaxy_release", "26.0.2", "not among the releases that are proved", "26.1.2"],
+        ),
         ({"galaxy_shed_tools_dir": "/x", "nginx_flavor": "extras"}, ["galaxy_shed_tools_dir", "no effect"]),
     ],
 )
