@@ -73,17 +73,28 @@ def find_fault(release: Path, version: str, uwsgi: str) -> str | None:
     installed = importlib.import_module("galaxy.version").VERSION
     if numbers(installed)[:2] != numbers(version)[:2] if is_classic(version) else installed != version:
         return f"the packages are of Galaxy {installed}, not {version}"
-    fault = None if is_classic(version) else find_client_fault()
+    fault = None if is_classic(version) else find_client_fault(release)
     return fault or (None if uwsgi == "apt" else find_uwsgi_fault(release / "bin" / "uwsgi"))
 
 
-def find_client_fault() -> str | None:
+def find_client_fault(release: Path) -> str | None:
     """Return what the client lacks, or None."""
-    client = Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist"
-    if not any(client.glob("*.js")):
+    client = client_of(release)
+    if client is None or not any(client.glob("*.js")):
         # galaxy-web-client 26.1.0 was published without it.
-        return f"galaxy-web-client {importlib.metadata.version('galaxy-web-client')} lacks the client ({client})"
+        return f"it lacks the client ({client or 'neither galaxy-web-client nor one from npm is installed'})"
     return None
+
+
+def client_of(release: Path) -> Path | None:
+    """Return the directory of the client: npm's, which the release has got beside its packages, or PyPI's."""
+    npm = release / "client" / "package" / "dist"
+    if npm.is_dir():
+        return npm
+    try:
+        return Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist"
+    except ImportError:
+        return None
 
 
 def link(target: Path, name: Path) -> None:
@@ -99,7 +110,9 @@ def lay_out_static(static: Path) -> None:
     """
     own = Path(importlib.import_module("galaxy.webapps.base").__file__ or "").parent / "static"
     shutil.copytree(own, static, copy_function=os.link, dirs_exist_ok=False)
-    link(Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist", static / "dist")
+    client = client_of(static.parent)
+    if client:
+        link(client, static / "dist")
 
 
 def put_flags_first(source: str) -> str:
