@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ class Listener:
     address: str
     port: int
     inode: str
+    # Whose it is.
+    uid: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ class Machine:
                 address, _colon, port = fields[1].partition(":")
                 # Words of four bytes, each as this machine stores numbers.
                 words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, size * 2, 8)]
-                yield Listener(str(ipaddress.ip_address(b"".join(words))), int(port, 16), fields[9])
+                yield Listener(str(ipaddress.ip_address(b"".join(words))), int(port, 16), fields[9], int(fields[7]))
 
     def _unix(self) -> Iterator[Listener]:
         for fields in self._lines("net", "unix"):
             # The flag of sockets that take connections.
             if len(fields) > 7 and int(fields[3], 16) & 0x10000:
-                yield Listener(fields[7], 0, fields[6])
+                with contextlib.suppress(OSError):
+                    yield Listener(fields[7], 0, fields[6], os.stat(fields[7]).st_uid)
 
     def holders(self, inodes: set[str]) -> Iterator[Process]:
         """Yield the processes that have one of these sockets open."""
@@ -139,18 +143,31 @@ def overlaps(wanted: str, listener: Listener) -> bool:
     return host in ANYWHERE or listener.address in ANYWHERE or host == listener.address
 
 
+@dataclass(frozen=True)
+class Own:
+    """By what an instance's own processes are known. They may be where they are to be, below supervisord."""
+
+    # Their working directory; that of classic Galaxy is below its releases.
+    directory: str
+    user: str
+    releases: str | None = None
+
+    def includes(self, machine: Machine, process: Process) -> bool:
+        """Tell whether a process is one of them."""
+        place = machine.directory(process.pid)
+        below = self.releases is not None and place.startswith(self.releases.rstrip("/") + "/")
+        if place != self.directory and not below:
+            return False
+        return any(parent.name == "supervisord" for parent in machine.parents(process.pid))
+
+
 def check_ports(
-    machine: Machine,
-    uwsgi: Iterable[tuple[str, str]],
-    nginx: Iterable[tuple[str, str]],
-    directory: str,
-    releases: str | None = None,
+    machine: Machine, uwsgi: Iterable[tuple[str, str]], nginx: Iterable[tuple[str, str]], own: Own
 ) -> Iterator[str]:
     """Yield what is wrong with ports and sockets, each a sentence.
 
-    :param uwsgi: variables, and the addresses in them at which uWSGI is to listen. It may be there already: below
-        supervisord, with ``directory`` for its working directory, or one below ``releases``
-    :param nginx: the same for nginx, to which they may belong already
+    :param uwsgi: variables, and the addresses in them at which uWSGI is to listen
+    :param nginx: the same for nginx, which may be there already
     """
     for variable, address in uwsgi:
         port = parse(address)[1]
@@ -162,27 +179,31 @@ def check_ports(
                 lowest,
             )
             continue
-        for process in _strangers(machine, address):
-            under_supervisor = any(parent.name == "supervisord" for parent in machine.parents(process.pid))
-            place = machine.directory(process.pid)
-            ours = place == directory or (releases is not None and place.startswith(releases.rstrip("/") + "/"))
-            if not (under_supervisor and ours):
-                yield _held(variable, address, process)
-                break
+        yield from _stranger(machine, variable, address, own)
     for variable, address in nginx:
-        for process in _strangers(machine, address):
-            if process.name != "nginx":
-                yield _held(variable, address, process)
-                break
+        yield from _stranger(machine, variable, address, own, "nginx")
 
 
-def _strangers(machine: Machine, address: str) -> Iterator[Process]:
-    inodes = {listener.inode for listener in machine.listeners if overlaps(address, listener)}
-    return machine.holders(inodes) if inodes else iter(())
+def _stranger(machine: Machine, variable: str, address: str, own: Own, welcome: str = "") -> Iterator[str]:
+    """Name the first process at an address that does not belong there."""
+    listeners = [listener for listener in machine.listeners if overlaps(address, listener)]
+    if not listeners:
+        return
+    processes = list(machine.holders({listener.inode for listener in listeners}))
+    strangers = [str(item) for item in processes if item.name != welcome and not own.includes(machine, item)]
+    if not processes:
+        # In a container, root may not look into the processes of other users.
+        owners = sorted({_user(listener.uid) for listener in listeners} - {own.user})
+        strangers = ["a process of the user %s" % owner for owner in owners]
+    if strangers:
+        yield '%s: "%s": %s listens there; stop it, or name another address' % (variable, address, strangers[0])
 
 
-def _held(variable: str, address: str, process: Process) -> str:
-    return '%s: "%s": %s listens there; stop it, or name another address' % (variable, address, process)
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def check_python(python: str, release: str, lowest: str, highest: str) -> str | None:

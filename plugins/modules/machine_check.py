@@ -43,6 +43,10 @@ options:
     description: Working directory of the instance's processes, by which its own uWSGI is known.
     type: path
     required: true
+  user:
+    description: The user that runs them.
+    type: str
+    required: true
   releases:
     description: Directory of the instance's releases. Classic Galaxy works in the one in use, below this.
     type: path
@@ -88,6 +92,7 @@ EXAMPLES = r"""
     nginx:
       - {variable: nginx_listen, address: "80"}
     directory: /srv/galaxy/server
+    user: galaxy
 """
 
 RETURN = r"""
@@ -112,6 +117,7 @@ def main() -> None:
             "uwsgi": addresses,
             "nginx": addresses,
             "directory": {"type": "path", "required": True},
+            "user": {"type": "str", "required": True},
             "releases": {"type": "path"},
             "python": {
                 "type": "dict",
@@ -132,8 +138,7 @@ def main() -> None:
             machine.Machine(),
             [(item["variable"], item["address"]) for item in given["uwsgi"]],
             [(item["variable"], item["address"]) for item in given["nginx"]],
-            given["directory"],
-            given["releases"],
+            machine.Own(given["directory"], given["user"], given["releases"]),
         )
     )
     if given["python"]:

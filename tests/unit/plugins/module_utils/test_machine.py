@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -65,14 +66,14 @@ def problems(
     nginx: list[str] | None = None,
     directory: str = "/none",
     releases: str | None = None,
+    user: str = "galaxy",
 ) -> list[str]:
     return list(
         machine.check_ports(
             Machine(),
             [("uwsgi_socket", address) for address in uwsgi or []],
             [("nginx_listen", address) for address in nginx or []],
-            directory,
-            releases,
+            machine.Own(directory, user, releases),
         )
     )
 
@@ -124,11 +125,24 @@ def test_own_uwsgi_may_be_there(listening: Listening, tmp_path: Path, monkeypatc
     assert len(problems(uwsgi=[f"127.0.0.1:{port}"], directory=str(tmp_path))) == 1
     monkeypatch.setattr(Machine, "parents", lambda *_self: iter([machine.Process(1, "supervisord", "")]))
     assert problems(uwsgi=[f"127.0.0.1:{port}"], directory=str(tmp_path)) == []
+    # nginx takes its place later.
+    assert problems(nginx=[str(port)], directory=str(tmp_path)) == []
     # Classic Galaxy's, which works in its release.
     assert problems(uwsgi=[f"127.0.0.1:{port}"], directory="/none", releases=str(tmp_path.parent)) == []
     assert problems(uwsgi=[f"127.0.0.1:{port}"], directory="/none", releases=str(tmp_path)[:-1])
     # Another instance's.
     assert f"process {pid} (" in problems(uwsgi=[f"127.0.0.1:{port}"], directory="/srv/other/server")[0]
+
+
+def test_processes_that_cannot_be_seen(listening: Listening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a container, root may not look into the processes of other users. Whose a socket is it can tell."""
+    me = pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(Machine, "holders", lambda *_self: iter(()))
+    path = str(tmp_path / "uwsgi.sock")
+    listening(path)
+    for address in (f"127.0.0.1:{listening()[0]}", path):
+        assert problems(uwsgi=[address], user=me) == []
+        assert f"a process of the user {me} listens there" in problems(uwsgi=[address], user="galaxy")[0]
 
 
 def test_parents() -> None:
@@ -139,7 +153,9 @@ def test_ports_of_root(tmp_path: Path) -> None:
     start = tmp_path / "sys/net/ipv4"
     start.mkdir(parents=True)
     (start / "ip_unprivileged_port_start").write_text("1024\n")
-    found = machine.check_ports(Machine(str(tmp_path)), [("uwsgi_http", "0.0.0.0:80"), ("x", ":1024")], [], "/")
+    found = machine.check_ports(
+        Machine(str(tmp_path)), [("uwsgi_http", "0.0.0.0:80"), ("x", ":1024")], [], machine.Own("/", "a")
+    )
     assert list(found) == [
         'uwsgi_http: "0.0.0.0:80": Galaxy\'s user cannot open ports below 1024; name a higher one, such as 8080'
     ]

@@ -23,6 +23,7 @@ def test_ports_that_are_held(run_module: Callable[..., dict[str, Any]]) -> None:
                 "uwsgi": [{"variable": "uwsgi_http", "address": f"127.0.0.1:{one}"}],
                 "nginx": [{"variable": "nginx_listen", "address": two}],
                 "directory": "/srv/galaxy/server",
+                "user": "galaxy",
             },
         )
     assert result["failed"]
@@ -35,4 +36,7 @@ def test_ports_that_are_held(run_module: Callable[..., dict[str, Any]]) -> None:
 
 
 def test_nothing_in_the_way(run_module: Callable[..., dict[str, Any]]) -> None:
-    assert run_module("machine_check", {"directory": "/srv/galaxy/server"}, check=True)["changed"] is False
+    assert (
+        run_module("machine_check", {"directory": "/srv/galaxy/server", "user": "galaxy"}, check=True)["changed"]
+        is False
+    )
