@@ -28,6 +28,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening im
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import check_names
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_directories
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.postgresql import check_objects
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import (
     check_config_method,
     check_sections,
@@ -58,6 +59,7 @@ def check(
     problems += check_ports(good)
     problems += check_http(good)
     problems += check_database(good)
+    problems += check_objects(good)
     problems += check_sections(good)
     problems += check_config_method(good)
     problems += check_owned(good)

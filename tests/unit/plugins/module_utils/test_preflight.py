@@ -208,6 +208,42 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"postgresql_objects_databases": [{"owner": "a"}]},
         ["postgresql_objects_databases", "name"],
     ),
+    "state of a role": (
+        {"postgresql_objects_users": [{"name": "a", "state": "gone"}]},
+        ["postgresql_objects_users", "present, absent"],
+    ),
+    "role and group of one name": (
+        {"postgresql_objects_users": [{"name": "a"}], "postgresql_objects_groups": [{"name": "a"}]},
+        ['postgresql_objects_groups[0].name: "a"', "given twice"],
+    ),
+    "database twice": (
+        {"postgresql_objects_databases": [{"name": "a"}, {"name": "a"}]},
+        ['postgresql_objects_databases[1].name: "a"', "given twice"],
+    ),
+    "privileges of no database": (
+        {"postgresql_objects_users": [{"name": "a", "priv": "CONNECT"}]},
+        ["postgresql_objects_users[0] (a)", "priv has to come with db"],
+    ),
+    "no privilege": (
+        {"postgresql_objects_users": [{"name": "a", "db": "b", "priv": "t:"}]},
+        ["postgresql_objects_users[0] (a): priv: t:", "CONNECT/books:SELECT,INSERT"],
+    ),
+    "own role absent": (
+        {"postgresql_objects_users": [{"name": "galaxy", "state": "absent"}]},
+        ["postgresql_objects_users[0].state", "Galaxy itself connects as galaxy"],
+    ),
+    "own role as a group": (
+        {"postgresql_objects_groups": [{"name": "galaxy"}]},
+        ["postgresql_objects_groups[0].name", "Galaxy itself connects as"],
+    ),
+    "own database absent": (
+        {"postgresql_objects_databases": [{"name": "galaxy", "state": "absent"}]},
+        ["postgresql_objects_databases[0].state", "Galaxy's own data are in galaxy"],
+    ),
+    "owner of the own database": (
+        {"postgresql_objects_databases": [{"name": "galaxy", "owner": "other"}]},
+        ['postgresql_objects_databases[0].owner: "other"', "has to be galaxy"],
+    ),
     # Numbers
     "no process": ({"uwsgi_processes": 0}, ["uwsgi_processes", "0", "from 1"]),
     "fewer than no process": ({"uwsgi_processes": -2}, ["uwsgi_processes", "-2", "from 1"]),
