@@ -30,6 +30,8 @@ GRABBING = ("db-skip-locked", "db-transaction-isolation")
 # With these, a job goes to the web process that got the request.
 SELF = ("db-self", "mem-self")
 ASSIGNMENT_METHODS = (*GRABBING, "db-preassign", *SELF)
+# What Galaxy takes where a job configuration names handlers and no method.
+GALAXYS_CHOICE = "db-preassign"
 
 SECTIONS = ("runners", "handling", "execution", "resources")
 
@@ -332,9 +334,9 @@ def _check_handling(config: dict[str, t.Any], handlers: list[Handler], variable:
         if any(handling.values()):
             raise bad(handling, "handling says how jobs go to handlers, and galaxy_handlers names none", variable)
         return set()
-    if not isinstance(assign, list) or not assign:
+    if assign is not None and (not isinstance(assign, list) or not assign):
         raise bad(assign, "handling.assign has to be a list of at least one method", variable)
-    methods = methods_of(config)
+    methods = methods_of(config) or [GALAXYS_CHOICE]
     for method in methods:
         if method not in ASSIGNMENT_METHODS:
             raise bad(method, f"handling.assign: allowed are {', '.join(ASSIGNMENT_METHODS)}", variable)

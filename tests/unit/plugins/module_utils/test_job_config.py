@@ -245,6 +245,14 @@ def test_xml_as_the_exercises_have_it_agrees_with_the_default() -> None:
     check(config, handler_list(2), "v")
 
 
+def test_without_a_method_galaxy_gives_jobs_to_handlers_by_name() -> None:
+    config = parse(XML.replace(' assign_with="db-skip-locked" max_grab="8"', ""), "job_conf.xml", "v")
+    assert "assign" not in config["handling"]
+    check(config, handler_list(2), "v")
+    with pytest.raises(HandlersError, match="give jobs to handlers in pools"):
+        check(config, handler_list(POOL), "v")
+
+
 def test_what_galaxy_fills_in_is_filled_in() -> None:
     text = """<job_conf><plugins><plugin id="l" type="runner" load="x"/></plugins><handlers><handler id="h"/></handlers>
     <destinations><destination id="d" runner="l"/></destinations></job_conf>"""
