@@ -170,7 +170,7 @@ def is_alive(process: dict[str, Any], now: datetime.datetime) -> bool:
         return False
     # The number may have gone to another process. Web processes have no name of their own there.
     name = str(process["server_name"])
-    return (b"uwsgi" if name.split(".")[0] == "main" else name.encode()) in command
+    return (b"uwsgi" if name.split(".", maxsplit=1)[0] == "main" else name.encode()) in command
 
 
 def rows_of(result: Any) -> list[dict[str, Any]]:

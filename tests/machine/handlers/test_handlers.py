@@ -144,7 +144,7 @@ def test_the_removal_of_a_handler_with_work_is_refused(
     machine: Machine, student: Student, source: tuple[str, str]
 ) -> None:
     history, dataset = source
-    for _ in range(8):
+    for _number in range(8):
         run_tool(student, history, "cat1", {"input1": {"src": "hda", "id": dataset}})
     wait_for(
         "the pool's handler has taken them",

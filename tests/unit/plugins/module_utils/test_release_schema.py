@@ -114,8 +114,13 @@ def test_what_the_collection_ships(path: Path) -> None:
 
     lock = (path / "requirements.txt").read_text()
     packages = [f"galaxy-web-apps=={path.name}", "pyuwsgi==", "pastedeploy=="]
-    # PyPI has no client of classic releases.
-    packages += [] if (path / "lock.toml").exists() else [f"galaxy-web-client=={path.name}"]
+    # PyPI has no client of classic releases, and of others npm has it.
+    client = path / "client.json"
+    packages += [] if (path / "lock.toml").exists() or client.exists() else [f"galaxy-web-client=={path.name}"]
+    if client.exists():
+        described = json.loads(client.read_text())
+        assert described["url"].startswith("https://registry.npmjs.org/@galaxyproject/galaxy-client/")
+        assert re.fullmatch("[0-9a-f]{128}", described["sha512"])
     for package in packages:
         assert re.search(rf"^{re.escape(package)}", lock, re.MULTILINE), package
     # Every package has its hashes, and nothing is from the machine that made the lock.
