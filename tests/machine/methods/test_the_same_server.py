@@ -22,6 +22,9 @@ def reported(machine: Machine) -> list[tuple[str, str]]:
     log = machine.run(f"cat {ROOT}/log/uwsgi.log")
     text = log.rpartition(";uWSGI instance configuration\n[uwsgi]\n")[2].partition("\n;end of configuration")[0]
     pairs = [(name, value) for name, _equals, value in (line.partition(" = ") for line in text.split("\n"))]
+    # On the command line, a flag that is false is told with "set", which uWSGI reports besides.
+    carriers = {("set", f"{name}={value}") for name, value in pairs}
+    pairs = [pair for pair in pairs if pair not in carriers]
     return [
         (name, value)
         for name, value in pairs
