@@ -161,7 +161,8 @@ class Galaxy:
 def post_form(galaxy: Galaxy, session: requests.Session, path: str, form: dict[str, str]) -> None:
     """Send a form as the client does: with the token of the session that it is part of."""
     page = session.get(f"{galaxy.url}/", timeout=120).text
-    token = re.search(r'session_csrf_token = "([^"]+)"', page)
+    # Classic releases write it into an object.
+    token = re.search(r'session_csrf_token(?: =|":) "([^"]+)"', page)
     assert token, page
     form = {**form, "session_csrf_token": token[1]}
     answer = session.post(f"{galaxy.url}/{path}", json=form, timeout=120)

@@ -16,7 +16,9 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     is_true,
     processes,
     same,
+    uwsgi_options,
 )
+from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, check_job_config, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import Handler, handler_list, takes_jobs
 from ansible_collections.dagobah.galaxy.plugins.module_utils.job_config import (
@@ -162,6 +164,15 @@ def _check_schedulers(
         )
 
 
+def _has_mules(variables: Variables) -> bool:
+    """Tell whether mules of uWSGI run the jobs, which classic Galaxy's are for."""
+    farms = uwsgi_options(variables).get("farm", ("", None))[1]
+    names = [str(farm).split(":", maxsplit=1)[0] for farm in (farms if isinstance(farms, list) else [farms])]
+    return is_classic(str(variables.get("galaxy_release"))) and any(
+        name.split(".")[0] == "job-handlers" for name in names
+    )
+
+
 def _check_web(variables: Variables, handlers: list[Handler], config: dict[str, t.Any]) -> Iterator[Problem]:
     """Check that web processes that run jobs can do so."""
     where, number = processes(variables)
@@ -175,7 +186,7 @@ def _check_web(variables: Variables, handlers: list[Handler], config: dict[str, 
             "handling.assign: with mem-self, each web process knows the jobs in its own memory only; set"
             f" uwsgi_processes to 1 ({where} is {number}), or use db-self",
         )
-    elif not methods and not any(map(takes_jobs, handlers)):
+    elif not methods and not any(map(takes_jobs, handlers)) and not _has_mules(variables):
         yield problem(
             "galaxy_handlers",
             variables.get("galaxy_handlers"),

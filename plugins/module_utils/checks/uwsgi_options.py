@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, uwsgi_options
+from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import (
     FALSE_WORDS,
     TRUE_WORDS,
@@ -50,6 +51,11 @@ UWSGI_REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "die-on-term": (TRUE_WORDS, "without it supervisor's signal to stop would restart uWSGI"),
     "enable-threads": (TRUE_WORDS, "Galaxy has threads of its own"),
     "py-call-osafterfork": ((), "it kills every worker of Python 3.13; py-call-uwsgi-fork-hooks does its work"),
+}
+
+# The same, where it differs for classic Galaxy, which runs on no Python 3.13.
+CLASSIC_RULES: dict[str, tuple[tuple[str, ...], str]] = {
+    "py-call-osafterfork": (TRUE_WORDS, "without it neither workers nor mules of classic Galaxy can be stopped"),
 }
 
 # Options that count something.
@@ -117,6 +123,7 @@ def _render_each(sections: dict[str, dict[str, t.Any]], placeholders: t.Any) -> 
 
 def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
     options = uwsgi_options(variables)
+    classic = is_classic(str(variables.get("galaxy_release")))
     given = {name: value for name, (_where, value) in options.items() if value is not None}
     declared = declared_names(given)
     # What the user's plugins bring, and what Debian's has or a compiler left out, only the machine's uWSGI can tell.
@@ -140,7 +147,7 @@ def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
             if os.path.dirname(os.path.normpath(str(value))) != directory:
                 yield problem(where, value, f"Galaxy's user can write logs in galaxy_log_dir only: {directory}")
         elif name in UWSGI_REFUSED:
-            values, reason = UWSGI_REFUSED[name]
+            values, reason = (CLASSIC_RULES if classic else {}).get(name, UWSGI_REFUSED[name])
             if str(value).strip().lower() not in values:
                 allowed = f"has to be {values[0]}" if values else "cannot be set"
                 yield problem(where, value, f"{allowed}: {reason}")

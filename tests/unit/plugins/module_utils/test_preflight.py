@@ -92,6 +92,11 @@ FINE = {
         "galaxy_handlers": 0,
     },
     "one process without handlers": {"uwsgi_processes": 1, "galaxy_handlers": 0},
+    "mules of a classic release": {
+        "galaxy_release": "20.5.0",
+        "galaxy_handlers": 0,
+        "uwsgi_options": {"mule": ["lib/galaxy/main.py"], "farm": ["job-handlers:1"], "py-call-osafterfork": True},
+    },
     "one process that keeps jobs to itself": {
         "uwsgi_processes": 1,
         "galaxy_handlers": 0,
@@ -283,6 +288,18 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "branch for a release": ({"galaxy_release": "release_26.1"}, ["galaxy_release", "release_26.1", "26.1.2"]),
     "newest": ({"galaxy_release": "latest"}, ["galaxy_release", "latest", "26.1.2"]),
     "classic release": ({"galaxy_release": "22.1.1"}, ["galaxy_release", "22.1.1", "22.5.0 or later, or 20.5.0"]),
+    "mules of a modern release": (
+        {"galaxy_handlers": 0, "uwsgi_options": {"mule": "lib/galaxy/main.py", "farm": "job-handlers:1"}},
+        ["galaxy_handlers", "0", "name handlers"],
+    ),
+    "a farm for something else": (
+        {"galaxy_release": "20.5.0", "galaxy_handlers": 0, "uwsgi_options": {"farm": "other:1"}},
+        ["galaxy_handlers", "0", "name handlers"],
+    ),
+    "classic release without its hook": (
+        {"galaxy_release": "20.5.0", "uwsgi_options": {"py-call-osafterfork": False}},
+        ["py-call-osafterfork", "false", "has to be"],
+    ),
     "bridge for a classic release": (
         {"galaxy_release": "20.5.0", "galaxy_config": {"app:main": {"paste.app_factory": "galaxy_wsgi:app_factory"}}},
         ["paste.app_factory", "galaxy_wsgi:app_factory", "galaxy.web.buildapp:app_factory"],
