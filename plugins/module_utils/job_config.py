@@ -90,6 +90,14 @@ def job_config(handlers: t.Any, config: t.Any = None, workers: t.Any = 4, inline
         if processes is not None:
             check_processes(processes, handler_dicts, variable)
             result["handling"].update(_handling(handler_dicts, only_processes=True))
+    methods = methods_of(result)
+    if (
+        methods
+        and methods[0] in SELF
+        and not any("default" in (layer.get("handling") or {}) for layer in layers.values())
+    ):
+        # For Galaxy, the default is where every tool is sent that is sent nowhere else: nothing is left for the web.
+        result["handling"].pop("default", None)
     variable = INLINE_VARIABLE if layers[INLINE_VARIABLE] and not layers[VARIABLE] else VARIABLE
     _check_default_tag(result, handler_dicts, variable)
     check(result, handler_dicts, variable)

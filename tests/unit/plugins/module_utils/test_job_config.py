@@ -307,3 +307,12 @@ def test_methods_with_handlers(method: str) -> None:
 @pytest.mark.parametrize("method", ["mem-self", "db-self"])
 def test_methods_without_handlers(method: str) -> None:
     assert job_config(0, {"handling": {"assign": [method]}})["handling"] == {"assign": [method]}
+
+
+def test_with_db_self_nothing_is_sent_to_handlers_unless_it_is_said() -> None:
+    """Galaxy takes the default for what a tool is configured with, and gives its jobs to handlers."""
+    assert "default" not in job_config(1, {"handling": {"assign": ["db-self"]}})["handling"]
+    assert "default" not in job_config(1, inline={"handling": {"assign": ["db-self"]}})["handling"]
+    handling = {"assign": ["db-self"], "default": "handlers"}
+    assert job_config(1, {"handling": handling})["handling"]["default"] == "handlers"
+    assert job_config(1, {"handling": {"assign": ["db-preassign"]}})["handling"]["default"] == "handlers"
