@@ -125,17 +125,19 @@ class TestFiles:
 def site(machine: Machine) -> Iterator[Machine]:
     changes = (
         r"s/^( *listen ).*/\1127.0.0.1:8999;/; s/uwsgi_pass .*;/uwsgi_pass 127.0.0.1:4999;/; "
-        r"s#(access|error)_log .*;#\1_log /tmp/echo/\1.log;#"
+        r"s#(access|error)_log .*;#\1_log /tmp/echo/\1.log;#; s#/etc/nginx/galaxy/galaxy/#/tmp/echo/#"
     )
     frame = "events {} http { include /etc/nginx/mime.types; include /tmp/echo/site; }"
     machine.run("mkdir -p /tmp/echo")
     machine.run("sed -E %s /etc/nginx/sites-enabled/galaxy > /tmp/echo/site", changes)
-    machine.run("echo %s > /tmp/echo/nginx.conf", f"user www-data; pid /tmp/echo/pid; {frame}")
+    machine.run("sed -E %s /etc/nginx/galaxy/galaxy/galaxy.conf > /tmp/echo/galaxy.conf", changes)
+    # Not called *.conf, which the site includes.
+    machine.run("echo %s > /tmp/echo/nginx", f"user www-data; pid /tmp/echo/pid; {frame}")
     with machine.background(ECHO) as printed:
         wait_for("the server listens", lambda: printed, 10, pause=0.1)
-        machine.run("nginx -q -c /tmp/echo/nginx.conf")
+        machine.run("nginx -q -c /tmp/echo/nginx")
         yield machine
-        machine.run("nginx -q -c /tmp/echo/nginx.conf -s stop; rm -rf /tmp/echo")
+        machine.run("nginx -q -c /tmp/echo/nginx -s stop; rm -rf /tmp/echo")
 
 
 class TestHeaders:

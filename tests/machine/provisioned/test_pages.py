@@ -89,7 +89,7 @@ def test_headers_that_are_too_long_are_refused_as_such(galaxy: Galaxy) -> None:
 
 
 def test_the_time_outs_of_nginx_and_uwsgi_agree(machine: Machine) -> None:
-    site = machine.run("cat /etc/nginx/sites-enabled/galaxy")
+    site = machine.run("cat /etc/nginx/galaxy/galaxy/galaxy.conf")
     seconds = set(re.findall(r"uwsgi_(?:read|send)_timeout (\d+)s;", site))
     assert seconds == {machine.uwsgi_option("socket-timeout")}
 
