@@ -15,13 +15,12 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     database_connection,
     sockets,
 )
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import APART, inside
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import DIRECTORIES, inside
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import shown
 
 # Names under which an instance is known to the machine.
 NAMES = ("galaxy_instance_name", "galaxy_root", "galaxy_supervisor_group")
-DIRECTORIES = (*APART, "galaxy_mutable_config_dir")
 # What stands in the part of nginx's site that its instances share.
 OF_THE_SITE = ("nginx_listen", "nginx_server_names", "nginx_server_directives")
 

@@ -104,6 +104,8 @@ APART = (
     "galaxy_log_dir",
     "galaxy_run_dir",
 )
+# All directories of an instance.
+DIRECTORIES = (*APART, "galaxy_mutable_config_dir")
 # Galaxy writes here, so that it may lie in its data and must not lie in what it only reads.
 WRITABLE_IN_DATA = ("galaxy_mutable_config_dir", "galaxy_log_dir", "galaxy_run_dir")
 
@@ -115,9 +117,7 @@ def inside(path: str, directory: str) -> bool:
 
 def check_directories(variables: Variables) -> Iterator[Problem]:
     """Check that directories with different readers and writers lie apart."""
-    paths = {
-        name: variables[name] for name in (*APART, "galaxy_mutable_config_dir") if isinstance(variables.get(name), str)
-    }
+    paths = {name: variables[name] for name in DIRECTORIES if isinstance(variables.get(name), str)}
     for name, path in paths.items():
         for other, directory in paths.items():
             if name == other or not inside(path, directory):

@@ -12,14 +12,11 @@ import contextvars
 import copy
 import io
 import itertools
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from .environ import Scope
-
-log = logging.getLogger(__name__)
 
 Receive = Callable[[], Coroutine[Any, Any, Any]]
 Send = Callable[[Any], Awaitable[None]]
