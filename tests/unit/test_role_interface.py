@@ -13,8 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent for path in (ROOT / "roles").glob("*/defaults"))
 
-# The vocabulary of an instance, which the roles share; a role's own variables begin with its name.
-SHARED = ("galaxy_", "uwsgi_", "nginx_")
+# Has the defaults of the variables that more than one role reads.
+COMMON = ROOT / "roles/_common"
 
 # Groups of an inventory. Playbooks map them to roles; a role knows none.
 GROUPS = ("galaxy_database", "galaxy_web", "galaxy_proxy")
@@ -65,25 +65,37 @@ def options_in(options: dict[str, Any], path: str = "") -> list[tuple[str, dict[
     return found
 
 
+def specified_defaults(role: Path) -> dict[str, Any]:
+    """The defaults of what the role describes, wherever they stand."""
+    everything = defaults(COMMON) | defaults(role)
+    return {name: everything[name] for name in specification(role) if name in everything}
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 class TestRole:
     def test_every_default_is_specified_and_nothing_else(self, role: Path) -> None:
-        assert specification(role).keys() == defaults(role).keys()
+        shared = {name for name in defaults(COMMON) if name.startswith(f"{role.name}_")}
+        own = set() if role == COMMON else defaults(role).keys()
+        assert specification(role).keys() == own | shared
 
     def test_defaults_have_the_types_of_the_specification(self, role: Path) -> None:
         options = specification(role)
+        wrong = {n: v for n, v in specified_defaults(role).items() if v is not None and wrong_type(v, options[n])}
+        assert wrong == {}
+
+    def test_the_specification_tells_the_default(self, role: Path) -> None:
+        options = specification(role)
+        # Where a retired name is read, too, the specification tells what holds without it.
         wrong = {
-            n: v for n, v in defaults(role).items() if n in options and v is not None and wrong_type(v, options[n])
+            name: value
+            for name, value in specified_defaults(role).items()
+            if "default(" not in str(value) and value != options[name].get("default")
         }
         assert wrong == {}
 
     def test_choices_hold_for_defaults(self, role: Path) -> None:
         options = specification(role)
-        wrong = {
-            name: value
-            for name, value in defaults(role).items()
-            if value not in options.get(name, {}).get("choices", [value])
-        }
+        wrong = {n: v for n, v in specified_defaults(role).items() if v not in options[n].get("choices", [v])}
         assert wrong == {}
 
     def test_every_option_is_described(self, role: Path) -> None:
@@ -105,7 +117,8 @@ class TestRole:
         assert bare == []
 
     def test_public_variables_carry_a_name_of_ours(self, role: Path) -> None:
-        assert [name for name in defaults(role) if not name.startswith((f"{role.name}_", *SHARED))] == []
+        owners = tuple(f"{other.name}_" for other in ROLES) if role == COMMON else (f"{role.name}_",)
+        assert [name for name in defaults(role) if not name.startswith(owners)] == []
 
     def test_internal_variables_are_marked_as_such(self, role: Path) -> None:
         assert [name for name in load(role / "vars/main.yml") or {} if not name.startswith("__")] == []
