@@ -14,12 +14,14 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.dagobah.galaxy.plugins.module_utils import preflight
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.files import COPIED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.instances import check_instances
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import Files, own_files
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import ONE_VALUE, RETIRED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import RELEASES
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -31,8 +33,6 @@ CONTROLLER_FILES = {
     "galaxy_requirements_file": "files",
     "galaxy_job_config_template": "templates",
 }
-# Variables that list such files, each as a dictionary with src.
-CONTROLLER_LISTS = {"galaxy_config_files": "files", "galaxy_config_templates": "templates"}
 # Variables that list names of templates, and the directory of templates/ in which they are.
 CONTROLLER_TEMPLATES = {"nginx_configs": "nginx", "supervisor_configs": "supervisor"}
 
@@ -155,7 +155,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _files(self, values: dict[str, t.Any]) -> list[Problem]:
         """Check that the files on the controller are there."""
         named = [(name, directory, values.get(name)) for name, directory in CONTROLLER_FILES.items()]
-        for name, directory in CONTROLLER_LISTS.items():
+        for name, directory in COPIED.items():
             for number, entry in enumerate(values.get(name) or []):
                 if isinstance(entry, dict):
                     named.append((f"{name}[{number}].src", directory, entry.get("src")))
@@ -199,7 +199,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return what the collection knows about the release, or None."""
         if not RELEASE.fullmatch(release):
             return None
-        path = os.path.join(ROLES, "galaxy", "files", "releases", release, "options.json")
+        path = os.path.join(RELEASES, release, "options.json")
         if not os.path.exists(path):
             return None
         with open(path, encoding="utf-8") as file:

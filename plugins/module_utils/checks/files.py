@@ -12,6 +12,9 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import FILE_NAMES
 
+# Variables that list files to copy, each with src and dest, and the directory beside a playbook in which src may be.
+COPIED = {"galaxy_config_files": "files", "galaxy_config_templates": "templates"}
+
 # What the collection writes there itself.
 OURS = {
     "galaxy.ini": "give its options as galaxy_config",
@@ -26,7 +29,7 @@ def check_files(variables: Variables) -> Iterator[Problem]:
     """Check where files of the user's go."""
     directory = variables.get("galaxy_config_dir")
     seen: set[str] = set()
-    for variable in ("galaxy_config_files", "galaxy_config_templates"):
+    for variable in COPIED:
         for number, entry in enumerate(variables.get(variable) or []):
             where = f"{variable}[{number}].dest"
             dest = str(entry.get("dest"))

@@ -9,6 +9,7 @@ import os.path
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.files import COPIED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
     Variables,
     galaxy_options,
@@ -39,9 +40,6 @@ TEMPLATE = "galaxy_job_config_template"
 JOB_OPTION = "job_config_file"
 SCHEDULERS_OPTION = "workflow_schedulers_config_file"
 
-# Variables of galaxyproject.galaxy: lists of files to copy, each with src and dest.
-COPIED = {"galaxy_config_files": False, "galaxy_config_templates": True}
-
 
 def own_files(variables: Variables) -> dict[str, tuple[str, str, bool]]:
     """Return the user's own files by option: the variable that names it, the file, and whether it is a template."""
@@ -54,11 +52,11 @@ def own_files(variables: Variables) -> dict[str, tuple[str, str, bool]]:
         destination = options.get(option)
         if not isinstance(destination, str):
             continue
-        for variable, is_template in COPIED.items():
+        for variable, directory in COPIED.items():
             entries = variables.get(variable)
             for entry in entries if isinstance(entries, list) else []:
                 if isinstance(entry, dict) and same(entry.get("dest"), destination) and entry.get("src"):
-                    result[option] = (variable, str(entry["src"]), is_template)
+                    result[option] = (variable, str(entry["src"]), directory == "templates")
     return result
 
 
