@@ -21,6 +21,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import ONE_VALUE, RETIRED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.local_tools import Tool, local_tools
 from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import RELEASES
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, plain
 
@@ -159,6 +160,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for number, entry in enumerate(values.get(name) or []):
                 if isinstance(entry, dict):
                     named.append((f"{name}[{number}].src", directory, entry.get("src")))
+        for number, tool in enumerate(_local_tools(values)):
+            path = f"{values.get('galaxy_local_tools_src_dir')}/{tool['file']}"
+            named.append((f"galaxy_local_tools[{number}]", "files", path))
         for name, directory in CONTROLLER_TEMPLATES.items():
             named += [(name, "templates", f"{directory}/{entry}.j2") for entry in values.get(name) or []]
         problems = []
@@ -205,6 +209,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         with open(path, encoding="utf-8") as file:
             table: dict[str, t.Any] = json.load(file)
         return table
+
+
+def _local_tools(values: dict[str, t.Any]) -> list[Tool]:
+    try:
+        return local_tools(values.get("galaxy_local_tools"))
+    except InputError:
+        return []  # Told by the check of files.
 
 
 def _read(path: str) -> str:

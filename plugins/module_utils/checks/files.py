@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path, inside
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
+from ansible_collections.dagobah.galaxy.plugins.module_utils.local_tools import local_tools
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import FILE_NAMES
+from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 # Variables that list files to copy, each with src and dest, and the directory beside a playbook in which src may be.
 COPIED = {"galaxy_config_files": "files", "galaxy_config_templates": "templates"}
@@ -20,6 +22,7 @@ OURS = {
     "galaxy.ini": "give its options as galaxy_config",
     "secrets.json": "it holds the secrets of the instance",
     ".proof.json": "it tells what has been proved",
+    "local_tool_conf.xml": "give its tools as galaxy_local_tools",
     "job_conf.yml": "give its options as galaxy_job_config, or name the file otherwise and in job_config_file",
     **dict.fromkeys(FILE_NAMES.values(), "give uWSGI's options as uwsgi_options"),
 }
@@ -45,3 +48,7 @@ def check_files(variables: Variables) -> Iterator[Problem]:
             if dest in seen:
                 yield problem(where, dest, "is given twice")
             seen.add(dest)
+    try:
+        local_tools(variables.get("galaxy_local_tools"))
+    except InputError as error:
+        yield Problem(str(error))

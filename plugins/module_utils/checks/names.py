@@ -47,8 +47,6 @@ NOT_SHARED = {
     "galaxy_config_file": "the configuration is always galaxy.ini in galaxy_config_dir",
     "galaxy_layout": "directories are below galaxy_root; set galaxy_root or the directories one by one",
     "galaxy_group": "set it as galaxy_user.group",
-    "galaxy_local_tools": "this version of the collection installs no local tools",
-    "galaxy_local_tools_dir": "this version of the collection installs no local tools",
     "uwsgi_port": "set uwsgi_socket, such as 127.0.0.1:4001",
     "nginx_servers": "name templates of sites with nginx_configs",
     "nginx_ssl_servers": "name templates of sites with nginx_configs",

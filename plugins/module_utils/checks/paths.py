@@ -103,6 +103,7 @@ APART = (
     "galaxy_mutable_data_dir",
     "galaxy_log_dir",
     "galaxy_run_dir",
+    "galaxy_local_tools_dir",
 )
 # All directories of an instance.
 DIRECTORIES = (*APART, "galaxy_mutable_config_dir")

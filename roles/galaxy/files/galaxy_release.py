@@ -177,6 +177,8 @@ def main() -> int:
         lay_out_classic(release, package)
     else:
         lay_out_static(release / "static")
+        # Where a Galaxy that is told of further tools finds its own.
+        link(package / "config" / "sample" / "tool_conf.xml.sample", release / "tool_conf.xml")
     compress(release / "static")
     # uv's, and open to everybody.
     for lock in (release / ".lock", release.parent / ".cache" / ".lock"):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from support import Dataset, Galaxy, Machine, Student
+from support import KEPT_TEXT, Dataset, Galaxy, Machine, Student
 
 
 def test_all_programs_of_the_exercises_run(machine: Machine) -> None:
@@ -53,3 +53,25 @@ def test_what_galaxy_writes_is_not_its_configuration(machine: Machine) -> None:
 
 def test_what_has_no_meaning_any_more_is_left_out(machine: Machine) -> None:
     assert not machine.succeeds("grep -q nginx_upload /srv/galaxy/config/galaxy.ini")
+
+
+def test_the_participants_own_tool_counts_lines(
+    machine: Machine, galaxy: Galaxy, student: Student, kept: Dataset
+) -> None:
+    tool = student.api("GET", "tools/count_lines")
+    assert tool["panel_section_name"] == "Exercises"
+    # Beside those of the release.
+    assert student.api("GET", "tools/upload1")["id"] == "upload1"
+    history = student.history("Counted")
+    inputs = {"input": {"src": "hda", "id": kept.id}}
+    ran = student.api("POST", "tools", json={"tool_id": "count_lines", "history_id": history, "inputs": inputs})
+    counted = student.finished(ran["outputs"][0]["id"])
+    assert counted.state == "ok"
+    assert student.download(counted).text == f"{KEPT_TEXT.count(chr(10))}\n"
+    assert not machine.may("galaxy", "w", "/srv/galaxy/local_tools/count.xml")
+
+
+def test_galaxy_main_is_where_a_checkout_has_it(machine: Machine) -> None:
+    assert "--server-name" in machine.run(
+        "cd /srv/galaxy/server && /srv/galaxy/venv/bin/python scripts/galaxy-main --help"
+    )
