@@ -100,19 +100,29 @@ def test_none_reaches_into_another(machine: Machine, one: Instance, other: Insta
     assert not machine.succeeds(asked)
 
 
+def provision(instance: str, *arguments: str) -> None:
+    inventories = ("-i", "molecule/shared/inventory", "-i", "molecule/instances/inventory")
+    command = ["ansible-playbook", *inventories, "--limit", instance, *arguments, "site.yml"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
 def test_a_change_of_one_leaves_the_others_alone(machine: Machine) -> None:
     before = {instance.name: instance.pids(machine) for instance in (FIRST, SECOND, THIRD)}
     nginx = machine.run("cat /run/nginx.pid")
-    subprocess.run(
-        [
-            *("ansible-playbook", "-i", "molecule/shared/inventory", "-i", "molecule/instances/inventory"),
-            *("--limit", "second", "-e", '{"galaxy_config": {"galaxy": {"brand": "The second one"}}}', "site.yml"),
-        ],
-        cwd=ROOT,
-        check=True,
-    )
+    provision("second", "--extra-vars", '{"galaxy_config": {"galaxy": {"brand": "The second one"}}}')
     after = {instance.name: instance.pids(machine) for instance in (FIRST, SECOND, THIRD)}
     assert after["second"].isdisjoint(before["second"])
     assert (after["galaxy"], after["third"]) == (before["galaxy"], before["third"])
     assert machine.run("cat /run/nginx.pid") == nginx
     assert "The second one" in SECOND.galaxy(machine).get("/api/configuration").text
+
+
+def test_a_site_under_another_name_leaves_none_behind(machine: Machine) -> None:
+    sites = machine.run("ls /etc/nginx/sites-enabled").split()
+    provision("third", "--tags", "nginx", "--extra-vars", "nginx_site=elsewhere")
+    moved = machine.run("ls /etc/nginx/sites-enabled").split()
+    assert sorted(moved) == sorted({*sites, "elsewhere"} - {"third"})
+    assert THIRD.galaxy(machine).get("/api/version").ok
+    provision("third", "--tags", "nginx")
+    assert machine.run("ls /etc/nginx/sites-enabled").split() == sites
+    assert machine.run("find /etc/nginx/galaxy /etc/nginx/sites-available -name 'elsewhere*.conf'") == ""
