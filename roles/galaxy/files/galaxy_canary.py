@@ -764,7 +764,8 @@ class Canary:
                 )
         with self.timed("job"):
             job = self.await_job(model, history_number)
-        handler = str(job["handler"])
+        # A web process that keeps its own jobs in memory (mem-self) writes down no handler.
+        handler = job["handler"] or "main"
         self.result.update(
             handler=handler, job_id=job["id"], runner=job.get("job_runner_name"), destination=job.get("destination_id")
         )
