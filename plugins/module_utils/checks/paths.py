@@ -104,6 +104,7 @@ APART = (
     "galaxy_log_dir",
     "galaxy_run_dir",
     "galaxy_local_tools_dir",
+    "galaxy_dump_dir",
 )
 # All directories of an instance.
 DIRECTORIES = (*APART, "galaxy_mutable_config_dir")

@@ -41,6 +41,9 @@ RANGES: tuple[tuple[str, int, int | None, str], ...] = (
     ("supervisor_handler_stop_margin", 1, 86400, " seconds"),
     ("nginx_static_expires", 0, None, " seconds"),
     ("galaxy_local_runner_workers", 1, 1024, ""),
+    ("galaxy_keep_dumps", 1, None, ""),
+    ("galaxy_keep_releases", 2, None, " (the one that serves, and the one that a rollback needs)"),
+    ("galaxy_trial_timeout", 1, 86400, " seconds"),
     ("uwsgi_log_rotations", 1, 3650, ""),
 )
 

@@ -32,6 +32,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -551,6 +552,7 @@ class Galaxy:
     def __init__(self, url: str, host: str, prefix: str, key: str, verify: bool, ca_file: str | None) -> None:
         parts = urllib.parse.urlsplit(url)
         self._scheme = parts.scheme
+        self._path = parts.path
         self._address = parts.hostname or "127.0.0.1"
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._host = host or parts.netloc
@@ -560,6 +562,10 @@ class Galaxy:
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(self._address, self._port, timeout=timeout)
+        if self._scheme == "unix":
+            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.sock.settimeout(timeout)
+            connection.sock.connect(self._path)
         if self._scheme == "https":
             context = ssl.create_default_context(cafile=self._ca_file)
             if not self._verify:
@@ -1041,7 +1047,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
             "--timeout", type=float, default=30 if command is database else 300, help="seconds (default: %(default)s)"
         )
     job.add_argument(
-        "--url", default="http://127.0.0.1", help="scheme, address and port of nginx (default: %(default)s)"
+        "--url",
+        default="http://127.0.0.1",
+        help="scheme, address and port of nginx, or unix: and the path of a socket (default: %(default)s)",
     )
     job.add_argument("--host", default="", help="server name to ask for")
     job.add_argument("--prefix", default="/", help="path below which Galaxy is served")

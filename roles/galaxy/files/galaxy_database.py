@@ -7,6 +7,8 @@ Run by the Python of the release, as Galaxy's user. Prints one JSON object::
 
     {"state": "empty" | "outdated" | "current" | "unknown", "revisions": [...], "heads": [...]}
 
+With ``--revert`` the migrations since some revisions are run backwards, by the release that has brought them.
+
 ``empty``: no tables of Galaxy. ``outdated``: an older (or partial) schema that can be migrated.
 ``unknown``: revisions that this release does not know, so a newer Galaxy has been here.
 
@@ -25,6 +27,8 @@ import json
 import os
 import re
 import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +39,20 @@ DOWN_REVISION = re.compile(r"^down_revision(?::.*?)? = (.+)$", re.MULTILINE)
 
 # PostgreSQL's advisory lock that lets one process at a time prepare the database.
 LOCK_KEY = 0x64616762
+
+# A migration waits so long for a table, and whoever wants that table waits behind it. Then it is tried again.
+LOCK_TIMEOUT = "3s"
+ATTEMPTS = 30
+LOCK_NOT_AVAILABLE = "55P03"
+
+# Galaxy's processes may keep a transaction open for as long as they run, and with it the tables that they have read.
+# After so many attempts, those that have been idle in one are disconnected. They are about to be restarted.
+PATIENT_ATTEMPTS = 10
+DISCONNECT = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+  AND state = 'idle in transaction' AND xact_start < now() - interval '30 s'
+"""
 
 
 def read_options(config_file: str) -> dict[str, str]:
@@ -118,8 +136,7 @@ def classic_state(url: str, head: int) -> dict[str, Any]:
 
 
 def prepare_classic(options: dict[str, str], url: str, install_url: str | None, is_empty: bool) -> None:
-    """Create or migrate the schema of a classic release, with Galaxy's own code; one process at a time."""
-    import sqlalchemy
+    """Create or migrate the schema of a classic release, with Galaxy's own code."""
     from galaxy.model.migrate.check import create_or_verify_database
     from galaxy.model.tool_shed_install.migrate.check import create_or_verify_database as create_or_verify_installs
 
@@ -131,14 +148,9 @@ def prepare_classic(options: dict[str, str], url: str, install_url: str | None, 
     # Galaxy would lead an empty database through every schema it ever had, if told to migrate.
     app = None if is_empty else SimpleNamespace(config=config)
     together = install_url in (None, url)
-    lock = sqlalchemy.create_engine(url)
-    with lock.connect() as connection:
-        if lock.dialect.name == "postgresql":
-            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({LOCK_KEY})"))
-        create_or_verify_database(url, None, app=app, map_install_models=together)
-        if not together:
-            create_or_verify_installs(install_url, {}, app=app)
-    lock.dispose()
+    create_or_verify_database(url, None, app=app, map_install_models=together)
+    if not together:
+        create_or_verify_installs(install_url, {}, app=app)
 
 
 def database_state(urls: list[str]) -> dict[str, Any]:
@@ -171,19 +183,97 @@ def database_state(urls: list[str]) -> dict[str, Any]:
 
 
 def prepare(options: dict[str, str], url: str, install_url: str | None) -> None:
-    """Create the schema, or migrate it, with Galaxy's own code; one process at a time."""
-    import sqlalchemy
+    """Create the schema, or migrate it, with Galaxy's own code."""
     from galaxy.model.migrations import DatabaseConfig, verify_databases_via_script
 
-    lock = sqlalchemy.create_engine(url)
+    template, encoding = options.get("database_template"), options.get("database_encoding")
+    galaxy = DatabaseConfig(url, template, encoding)
+    toolshed = DatabaseConfig(install_url or url, template, encoding)
+    verify_databases_via_script(galaxy, toolshed, is_auto_migrate=True)
+
+
+def ancestors(revisions: Iterable[str], parents: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return some revisions, and all that they build upon."""
+    found: set[str] = set()
+    left = list(revisions)
+    while left:
+        revision = left.pop()
+        if revision not in found:
+            found.add(revision)
+            left.extend(parents.get(revision, ()))
+    return found
+
+
+def revert(urls: list[str], revisions: list[str]) -> None:
+    """Undo what the schema has and some revisions do not build upon, in one transaction for each database.
+
+    Alembic's own way leads to one revision. But where lines of development have been merged since, some of them go back
+    further than others.
+    """
+    import sqlalchemy
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationStep
+    from galaxy.model.migrations import get_alembic_manager
+
+    for url in urls:
+        engine = sqlalchemy.create_engine(url)
+        manager = get_alembic_manager(engine)
+        scripts = manager.script_directory
+        # The latest first.
+        every = list(scripts.walk_revisions())
+        parents = {script.revision: script._versioned_down_revisions for script in every}
+        superfluous = ancestors(manager.db_heads or (), parents) - ancestors(revisions, parents)
+        steps = [
+            MigrationStep.downgrade_from_script(scripts.revision_map, script)
+            for script in every
+            if script.revision in superfluous
+        ]
+        with EnvironmentContext(manager.alembic_cfg, scripts, fn=lambda _heads, _context, steps=steps: steps):
+            scripts.run_env()
+        engine.dispose()
+
+
+def attempt(urls: list[str], change: Callable[[], None], is_done: Callable[[], bool]) -> str | None:
+    """Change the schema, one process at a time, and return why it did not work, or None.
+
+    Galaxy goes on meanwhile, so that no lock is waited for long: the change is given up, which leaves everything as it
+    was, and tried again. Galaxy's migrations swallow errors of the database: they are noted here.
+    """
+    import sqlalchemy
+
+    errors: list[tuple[str, str]] = []
+
+    def note(context: Any) -> None:
+        error = context.original_exception
+        errors.append((getattr(error, "pgcode", None) or "", " ".join(str(error).split())))
+
+    def wait_briefly(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        connection.commit()
+
+    lock = sqlalchemy.create_engine(urls[0])
     with lock.connect() as connection:
         if lock.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({LOCK_KEY})"))
-        template, encoding = options.get("database_template"), options.get("database_encoding")
-        galaxy = DatabaseConfig(url, template, encoding)
-        toolshed = DatabaseConfig(install_url or url, template, encoding)
-        verify_databases_via_script(galaxy, toolshed, is_auto_migrate=True)
+            sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", wait_briefly)
+        sqlalchemy.event.listen(sqlalchemy.engine.Engine, "handle_error", note)
+        for number in range(ATTEMPTS):
+            if number > PATIENT_ATTEMPTS:
+                connection.execute(sqlalchemy.text(DISCONNECT))
+            errors.clear()
+            try:
+                change()
+            except sqlalchemy.exc.OperationalError:
+                if not any(code == LOCK_NOT_AVAILABLE for code, _text in errors):
+                    raise
+            if is_done():
+                return None
+            if not any(code == LOCK_NOT_AVAILABLE for code, _text in errors):
+                break
+            time.sleep(1)
     lock.dispose()
+    return "; ".join(dict.fromkeys(text for _code, text in errors)) or "Galaxy's migration scripts do not lead there"
 
 
 def main() -> int:
@@ -191,24 +281,40 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="State of Galaxy's database.")
     parser.add_argument("config_file", help="galaxy.ini")
     parser.add_argument("--prepare", action="store_true", help="create or migrate the schema if it is not current")
+    parser.add_argument("--revert", metavar="REVISION,...", help="run the migrations since these revisions backwards")
     arguments = parser.parse_args()
     options = read_options(arguments.config_file)
     url, install_url = options["database_connection"], options.get("install_database_connection")
     urls = [url] + ([install_url] if install_url else [])
-    before = database_state(urls)
-    report = dict(before, changed=False)
-    if arguments.prepare and before["state"] in ("empty", "outdated"):
-        if classic_head(model_dir() / "migrate" / "versions") is None:
-            prepare(options, url, install_url)
-        else:
-            prepare_classic(options, url, install_url, is_empty=before["state"] == "empty")
-        report = dict(database_state(urls), changed=True, before=before["state"])
-    print(json.dumps(report))
-    if report["state"] == "unknown":
+    before = report = database_state(urls)
+    failure = None
+    if arguments.revert:
+        wanted = sorted(arguments.revert.split(","))
+        if before["revisions"] != wanted:
+            failure = attempt(
+                urls, lambda: revert(urls, wanted), lambda: bool(database_state(urls)["revisions"] == wanted)
+            )
+            report = database_state(urls)
+    elif arguments.prepare and before["state"] in ("empty", "outdated"):
+        is_classic = classic_head(model_dir() / "migrate" / "versions") is not None
+
+        def change() -> None:
+            if is_classic:
+                prepare_classic(options, url, install_url, is_empty=before["state"] == "empty")
+            else:
+                prepare(options, url, install_url)
+
+        failure = attempt(urls, change, lambda: bool(database_state(urls)["state"] == "current"))
+        report = database_state(urls)
+    print(json.dumps({**report, "before": before["state"], "changed": report != before}))
+    if failure:
+        print(f"The schema of the database is still {', '.join(report['revisions'])}: {failure}", file=sys.stderr)
+        return 4
+    if report["state"] == "unknown" and not arguments.revert:
         print(
             f"The database was left as it is. Not all of its revisions ({', '.join(report['revisions'])}) are known to "
             f"this release (up to {', '.join(report['heads'])}): a newer Galaxy has used it. "
-            "Set galaxy_release to that, or restore an older database.",
+            "Set galaxy_release to that, go back with playbooks/rollback.yml, or restore an older database.",
             file=sys.stderr,
         )
         return 3

@@ -11,6 +11,8 @@ import importlib.util
 import json
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -329,6 +331,19 @@ def test_web_processes_may_run_the_jobs(galaxy: FakeGalaxy, command: list[str]) 
     galaxy.handler = "main.1"
     at = command.index("handler0")
     assert run([*command[:at], "main", *command[at + 1 :]])["ok"] is True
+
+
+def test_galaxy_may_be_behind_a_unix_socket(galaxy: FakeGalaxy, command: list[str], tmp_path: Path) -> None:
+    class UnixServer(socketserver.ThreadingUnixStreamServer):
+        def get_request(self) -> tuple[socket.socket, Any]:
+            return self.socket.accept()[0], ("unix", 0)
+
+    galaxy.reports("handler0")
+    with UnixServer(str(tmp_path / "http.sock"), galaxy.server.RequestHandlerClass) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        at = command.index("--url") + 1
+        assert run([*command[:at], f"unix:{tmp_path}/http.sock", *command[at + 1 :]])["ok"] is True
+        server.shutdown()
 
 
 def test_nobody_answers(galaxy: FakeGalaxy, command: list[str]) -> None:

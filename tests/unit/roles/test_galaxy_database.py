@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+sqlalchemy = pytest.importorskip("sqlalchemy")
 
 SCRIPT = Path(__file__).parents[3] / "roles" / "galaxy" / "files" / "galaxy_database.py"
 
@@ -98,3 +102,62 @@ def test_options_are_read_as_galaxy_reads_them(script: ModuleType, tmp_path: Pat
     options = script.read_options(str(config))
     assert options["brand"] == "100%"
     assert options["where"] == f"{tmp_path}/x"
+
+
+def test_what_revisions_build_upon(script: ModuleType) -> None:
+    parents = {"merged": ["left", "right"], "left": ["root"], "right": ["root"], "root": []}
+    assert script.ancestors(["merged"], parents) == {"merged", "left", "right", "root"}
+    assert script.ancestors(["left"], parents) == {"left", "root"}
+    assert script.ancestors([], parents) == set()
+
+
+def current(script: ModuleType, monkeypatch: pytest.MonkeyPatch, path: Path, *outcomes: str | Exception) -> str | None:
+    """Try to change a schema, with one outcome for each attempt."""
+    url = f"sqlite:///{path}"
+    done: list[str] = []
+    left = list(outcomes)
+    monkeypatch.setattr(script.time, "sleep", lambda _seconds: None)
+
+    def change() -> None:
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        engine = sqlalchemy.create_engine(url)
+        # As Galaxy's migrations do with errors of the database.
+        with engine.connect() as connection, contextlib.suppress(sqlalchemy.exc.OperationalError):
+            connection.execute(sqlalchemy.text(outcome))
+            done.append(outcome)
+        engine.dispose()
+
+    return script.attempt([url], change, lambda: bool(done))
+
+
+@pytest.fixture
+def no_listeners() -> Iterator[None]:
+    yield
+    sqlalchemy.engine.Engine.dispatch._clear()
+
+
+@pytest.mark.usefixtures("no_listeners")
+def test_an_attempt_says_what_the_database_said(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert current(script, monkeypatch, tmp_path / "x", "SELECT 1") is None
+    assert current(script, monkeypatch, tmp_path / "x", "SELECT missing") == "no such column: missing"
+    with pytest.raises(ValueError, match="broken script"):
+        current(script, monkeypatch, tmp_path / "x", ValueError("broken script"))
+
+
+@pytest.mark.usefixtures("no_listeners")
+def test_an_attempt_that_gets_no_lock_is_made_again(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # SQLite's errors have no code.
+    monkeypatch.setattr(script, "LOCK_NOT_AVAILABLE", "")
+    # Nor other sessions that could be disconnected: what is asked then is seen by its answer.
+    monkeypatch.setattr(script, "PATIENT_ATTEMPTS", 1)
+    monkeypatch.setattr(script, "DISCONNECT", "CREATE TABLE disconnected (id INTEGER)")
+    assert (
+        current(script, monkeypatch, tmp_path / "x", "SELECT missing", "SELECT missing", "SELECT id FROM disconnected")
+        is None
+    )

@@ -258,6 +258,13 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "no drain time": ({"galaxy_drain_timeout": 0}, ["galaxy_drain_timeout", "0", "from 1"]),
     "negative expiry": ({"nginx_static_expires": -1}, ["nginx_static_expires", "-1", "from 0"]),
     "no worker": ({"galaxy_local_runner_workers": 0}, ["galaxy_local_runner_workers", "0", "from 1"]),
+    "no dump": ({"galaxy_keep_dumps": 0}, ["galaxy_keep_dumps", "0", "from 1"]),
+    "no release to go back to": ({"galaxy_keep_releases": 1}, ["galaxy_keep_releases", "1", "from 2", "rollback"]),
+    "no time for the trial": ({"galaxy_trial_timeout": 0}, ["galaxy_trial_timeout", "0", "from 1", "seconds"]),
+    "dumps among the data": (
+        {"galaxy_dump_dir": "/srv/galaxy/data/backups"},
+        ["galaxy_dump_dir", "/srv/galaxy/data/backups", "galaxy_mutable_data_dir", "apart"],
+    ),
     # Names
     "instance name": ({"galaxy_instance_name": "my galaxy"}, ["galaxy_instance_name", "my galaxy", "letters"]),
     "instance name with a slash": ({"galaxy_instance_name": "../x"}, ["galaxy_instance_name", "../x"]),
