@@ -10,17 +10,18 @@ year and month in npm's @galaxyproject/galaxy-client, as JSON: version, url, and
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
-import urllib.error
 import urllib.request
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-PYPI = "https://pypi.org/pypi/galaxy-web-client/json"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "module_utils"))
+
+import client
+
 GALAXY = "https://pypi.org/pypi/galaxy-web-apps/json"
-NPM = "https://registry.npmjs.org/@galaxyproject%2fgalaxy-client"
 
 
 def fetch(url: str) -> Any:
@@ -29,33 +30,24 @@ def fetch(url: str) -> Any:
         return json.load(answer)
 
 
-def number(version: str) -> list[int]:
-    """Return a version as numbers, to be compared."""
-    return [int(part) for part in version.split(".")]
+def month_after(published: str) -> str:
+    """Return the day that is a month after a moment."""
+    return (datetime.fromisoformat(published) + timedelta(days=30)).strftime("%Y-%m-%dT00:00:00Z")
 
 
 def main() -> int:
     """Run the command."""
     release = sys.argv[-1]
     if sys.argv[1] == "--date":
-        published = fetch(GALAXY)["releases"][release][0]["upload_time_iso_8601"]
-        print((datetime.fromisoformat(published) + timedelta(days=30)).strftime("%Y-%m-%dT00:00:00Z"))
+        print(month_after(fetch(GALAXY)["releases"][release][0]["upload_time_iso_8601"]))
         return 0
-    if fetch(PYPI)["releases"].get(release):
+    if client.on_pypi(release, fetch) == release:
         return 0
-    start = release.rpartition(".")[0] + "."
-    versions = fetch(NPM)["versions"]
-    found = sorted((version for version in versions if version.startswith(start)), key=number)
-    if not found:
-        print(f"Neither PyPI nor npm has a client of Galaxy {start}*", file=sys.stderr)
+    try:
+        print(json.dumps(client.in_npm(release, fetch), indent=1))
+    except client.ClientError as error:
+        print(error, file=sys.stderr)
         return 1
-    dist = versions[found[-1]]["dist"]
-    kind, _dash, digest = dist["integrity"].partition("-")
-    if kind != "sha512":
-        print(f"npm knows the client by {kind} and not by sha512", file=sys.stderr)
-        return 1
-    client = {"version": found[-1], "url": dist["tarball"], "sha512": base64.b64decode(digest).hex()}
-    print(json.dumps(client, indent=1))
     return 0
 
 

@@ -19,7 +19,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.instances import check_instances
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import Files, own_files
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import ONE_VALUE, RETIRED
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import RELEASE
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.source import RELEASE
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.local_tools import Tool, local_tools
 from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import RELEASES
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += self._files(values)
         own_files, found = self._own_files(values, {**defaults, **task_vars})
         problems += found
-        release = plain(arguments["schema"]) or self._read_release(str(values.get("galaxy_release", "")))
+        release = plain(arguments["schema"]) or self._read_release(values)
         foreign = self._values(task_vars, {**RETIRED, **ONE_VALUE})[0]
         problems += preflight.check(specs, values, names=task_vars, release=release, files=own_files, foreign=foreign)
         problems += self._neighbours(task_vars, defaults, specs)
@@ -199,9 +199,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         return str(lookup.run([path], variables=variables)[0])
 
-    def _read_release(self, release: str) -> dict[str, t.Any] | None:
+    def _read_release(self, values: dict[str, t.Any]) -> dict[str, t.Any] | None:
         """Return what the collection knows about the release, or None."""
-        if not RELEASE.fullmatch(release):
+        release = str(values.get("galaxy_release", ""))
+        # Nobody knows what the options of a checkout are, before it is there.
+        if values.get("galaxy_install_method") == "git" or not RELEASE.fullmatch(release):
             return None
         path = os.path.join(RELEASES, release, "options.json")
         if not os.path.exists(path):

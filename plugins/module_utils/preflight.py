@@ -29,6 +29,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening im
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import check_names
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_directories
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.postgresql import check_objects
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.source import check_source
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.uwsgi_options import (
     check_config_method,
     check_sections,
@@ -54,6 +55,7 @@ def check(
     problems, good = check_types(specs, values)
     problems += check_names(names, specs, good, foreign or {})
     problems += check_values(good, specs)
+    problems += check_source(good)
     problems += check_nginx(good)
     problems += check_directories(good)
     problems += check_ports(good)

@@ -63,7 +63,8 @@ def test_it_passes_and_says_what_is_called_otherwise(directory: Path) -> None:
     # Its variables are read (a run without them would pass, too), and each of these is told.
     for words in (
         "galaxy_root_dir: this collection calls it galaxy_root",
-        "galaxy_changeset_id: this collection calls it galaxy_release",
+        "galaxy_changeset_id: this collection calls it galaxy_commit_id",
+        'galaxy_commit_id: "release_26.1": is taken for the release 26.1.2 from PyPI',
         "nginx_flavor: has no effect",
         "nginx_upload_store",
         "galaxy_mutable_config_dir",

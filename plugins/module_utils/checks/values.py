@@ -11,15 +11,12 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec, Variables, account, is_true
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
-from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import FROM_PYPI, is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
-from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import describe_unknown, known_releases
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 
 INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 GROUP_OF_PROGRAMS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-RELEASE = re.compile(r"(?P<year>\d\d)\.(?P<minor>\d{1,2})\.(?P<patch>\d+)")
 URL_PREFIX = re.compile(r"/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 BODY_SIZE = re.compile(r"\d+[kKmMgG]?")
 UMASK = re.compile(r"0?[0-7]{3}")
@@ -87,12 +84,12 @@ def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Pr
     for name, spec in specs.items():
         if spec.get("type") == "path" and variables.get(name) is not None:
             yield from check_path(name, variables[name])
-    yield from _check_release(variables)
     yield from _check_user(variables)
     packages = [
         ("galaxy_additional_venv_packages", item) for item in variables.get("galaxy_additional_venv_packages") or []
     ]
-    packages += [("galaxy_uwsgi_package", variables[name]) for name in ("galaxy_uwsgi_package",) if name in variables]
+    single = ("galaxy_uwsgi_package", "galaxy_client_package")
+    packages += [(name, variables[name]) for name in single if variables.get(name)]
     for name, item in packages:
         if not REQUIREMENT.fullmatch(str(item)):
             yield problem(
@@ -108,29 +105,6 @@ def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Pr
         )
     for name in ("supervisor_environment", "galaxy_download_environment"):
         yield from _check_environment(name, variables.get(name) or {})
-
-
-def _check_release(variables: Variables) -> Iterator[Problem]:
-    release = variables.get("galaxy_release")
-    if release is None:
-        return
-    found = RELEASE.fullmatch(str(release))
-    if not found:
-        yield problem("galaxy_release", release, describe_unknown(str(release)))
-    elif is_classic(str(release)) and str(release) not in FROM_PYPI and not variables.get("galaxy_requirements_file"):
-        yield problem(
-            "galaxy_release",
-            release,
-            f"has to be 22.5.0 or later, or {', '.join(FROM_PYPI)}: PyPI carries no other classic release whole"
-            " (galaxy_requirements_file may name a lock file for one)",
-        )
-    elif str(release) not in known_releases():
-        yield problem(
-            "galaxy_release",
-            release,
-            f"is not among the releases that are proved ({', '.join(known_releases())}); it may work all the same",
-            fatal=False,
-        )
 
 
 def _check_user(variables: Variables) -> Iterator[Problem]:

@@ -82,9 +82,11 @@ def known_revisions(versions_dir: Path) -> tuple[set[str], set[str]]:
 def model_dir() -> Path:
     """Return the directory of galaxy.model, without importing it."""
     spec = importlib.util.find_spec("galaxy")
-    if spec is None or not spec.submodule_search_locations:
+    # A checkout has its client in another place than the rest.
+    places = [Path(place, "model") for place in (spec.submodule_search_locations or [] if spec else [])]
+    if not any(place.is_dir() for place in places):
         raise SystemExit("This Python has no Galaxy.")
-    return Path(next(iter(spec.submodule_search_locations)), "model")
+    return next(place for place in places if place.is_dir())
 
 
 def migrations_dir() -> Path:

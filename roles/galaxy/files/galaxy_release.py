@@ -5,9 +5,11 @@
 
 Run by the Python of the release that was just installed::
 
-    releases/26.1.2-0a1b2c3d/bin/python galaxy_release.py 26.1.2 wheel
+    releases/26.1.2-0a1b2c3d/bin/python galaxy_release.py 26.1.2 wheel {}
 
-with the release and the way in which uWSGI is installed (wheel, source, or apt: then it is not in the release).
+with the release, the way in which uWSGI is installed (wheel, source, or apt: then it is not in the release), and what
+the mark is to tell of a checkout (commit, client; empty for a release from PyPI). The files of a checkout are in
+``galaxy/``; it gets the scripts that a package would have brought.
 
 Writes ``static/`` (a link to the client, and Galaxy's own static files) and, as the last thing,
 ``release.json``. Fails with one sentence, and without the mark, if anything is missing.
@@ -29,6 +31,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 # Whatever a web process or a handler needs at once; a missing one shows itself here and not in a log.
@@ -71,7 +74,8 @@ def find_fault(release: Path, version: str, uwsgi: str) -> str | None:
         except Exception as error:
             return f"{module} cannot be imported: {type(error).__name__}: {error}"
     installed = importlib.import_module("galaxy.version").VERSION
-    if numbers(installed)[:2] != numbers(version)[:2] if is_classic(version) else installed != version:
+    alike = is_classic(version) or checkout_of(release).is_dir()
+    if numbers(installed)[:2] != numbers(version)[:2] if alike else installed != version:
         return f"the packages are of Galaxy {installed}, not {version}"
     fault = None if is_classic(version) else find_client_fault(release)
     return fault or (None if uwsgi == "apt" else find_uwsgi_fault(release / "bin" / "uwsgi"))
@@ -87,14 +91,15 @@ def find_client_fault(release: Path) -> str | None:
 
 
 def client_of(release: Path) -> Path | None:
-    """Return the directory of the client: npm's, which the release has got beside its packages, or PyPI's."""
-    npm = release / "client" / "package" / "dist"
-    if npm.is_dir():
-        return npm
-    try:
-        return Path(importlib.import_module("galaxy.web_client").__file__ or "").parent / "dist"
-    except ImportError:
-        return None
+    """Return the directory of the client: a checkout's own, npm's, which is beside the packages, or PyPI's."""
+    pypi = Path(sysconfig.get_path("purelib", vars={"base": str(release)})) / "galaxy" / "web_client" / "dist"
+    places = (checkout_of(release) / "static" / "dist", release / "client" / "package" / "dist", pypi)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def checkout_of(release: Path) -> Path:
+    """Return where a release has the files of a checkout, if it was made of one."""
+    return release / "galaxy"
 
 
 def link(target: Path, name: Path) -> None:
@@ -108,11 +113,34 @@ def lay_out_static(static: Path) -> None:
 
     uWSGI serves no file that a link leads out of the directory to, so that Galaxy's own are there under a second name.
     """
-    own = Path(importlib.import_module("galaxy.webapps.base").__file__ or "").parent / "static"
-    shutil.copytree(own, static, copy_function=os.link, dirs_exist_ok=False)
+    checkout = checkout_of(static.parent)
+    package = Path(importlib.import_module("galaxy.webapps.base").__file__ or "").parent
+    own = checkout / "static" if checkout.is_dir() else package / "static"
+    shutil.copytree(own, static, copy_function=os.link, ignore=shutil.ignore_patterns("dist"))
     client = client_of(static.parent)
     if client:
         link(client, static / "dist")
+
+
+# What Galaxy's packages have as commands, and its repository in other places or not at all.
+SCRIPTS = {
+    "galaxy-main": "galaxy.main:main",
+    "galaxy-manage-db": "galaxy.model.orm.scripts:manage_db",
+    "galaxy-config": "galaxy.config.script:main",
+}
+
+
+def complete_checkout(release: Path) -> None:
+    """Give a modern checkout what packages would have: commands, and the tools where Galaxy looks for them."""
+    checkout = checkout_of(release)
+    bundled = checkout / "lib" / "galaxy" / "tools" / "bundled"
+    if not bundled.exists():
+        link(checkout / "tools", bundled)
+    for name, target in SCRIPTS.items():
+        module, function = target.split(":")
+        script = release / "bin" / name
+        script.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+        script.chmod(0o755)
 
 
 def put_flags_first(source: str) -> str:
@@ -135,6 +163,13 @@ def mend_sources(package: Path) -> None:
 
 def lay_out_classic(release: Path, package: Path) -> None:
     """Make the directory that a classic Galaxy runs in, and ``static``. PyPI has no client of those releases."""
+    checkout = checkout_of(release)
+    if checkout.is_dir():
+        shutil.copytree(checkout / "static", release / "static", copy_function=os.link)
+        link(checkout, release / "root")
+        (checkout / "scripts" / "galaxy-main").chmod(0o755)
+        link(checkout / "scripts" / "galaxy-main", release / "bin" / "galaxy-main")
+        return
     shutil.copytree(package / "web" / "framework" / "static", release / "static", copy_function=os.link)
     root = release / "root"
     for name in ("config", "tool-data"):
@@ -165,9 +200,15 @@ def compress(static: Path) -> None:
 def main() -> int:
     """Run the command."""
     release, version, uwsgi = Path(sys.prefix), *sys.argv[1:3]
-    package = Path(next(iter(importlib.import_module("galaxy").__path__)))
+    checkout = json.loads(sys.argv[3])
+    if checkout:
+        package = checkout_of(release) / "lib" / "galaxy"
+    else:
+        package = Path(next(iter(importlib.import_module("galaxy").__path__)))
     if is_classic(version):
         mend_sources(package)
+    elif checkout:
+        complete_checkout(release)
     fault = find_fault(release, version, uwsgi)
     if fault:
         print(f"The release at {release} is not usable: {fault}.", file=sys.stderr)
@@ -188,6 +229,7 @@ def main() -> int:
         "galaxy": version,
         "python": platform.python_version(),
         "uwsgi": uwsgi,
+        "checkout": checkout,
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
     temporary = release / ".release.json"

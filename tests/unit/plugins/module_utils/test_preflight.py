@@ -44,7 +44,10 @@ def read_defaults() -> dict[str, t.Any]:
             value = int(text) if text.isdigit() else text
         return value
 
-    return {name: fill(value) for name, value in defaults.items()}
+    # In their order: a condition needs the value of what it asks for, and not its template.
+    for name, value in defaults.items():
+        defaults[name] = fill(value)
+    return defaults
 
 
 SPECS = read_specs()
@@ -654,6 +657,51 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     ),
     "retired variable": ({"galaxy_root_dir": "/srv/x", "galaxy_root": "/srv/y"}, ["galaxy_root_dir", "/srv/y", "once"]),
     "another meaning": ({"galaxy_config_style": "yaml"}, ["galaxy_config_style", "always galaxy.ini", "remove it"]),
+    "a repository and no Git": (
+        {"galaxy_repo": "https://github.com/galaxyproject/galaxy.git"},
+        ["galaxy_repo", "https://github.com/galaxyproject/galaxy.git", "git", "package"],
+    ),
+    "a client and no Git": (
+        {"galaxy_client_package": "galaxy-web-client==26.1.2"},
+        ["galaxy_client_package", "galaxy-web-client==26.1.2", "git", "package"],
+    ),
+    "a commit and no Git": (
+        {"galaxy_commit_id": "5d4f2b1"},
+        ["galaxy_commit_id", "5d4f2b1", "26.1.2", "galaxy_install_method", "git"],
+    ),
+    "Git and no repository": (
+        {"galaxy_install_method": "git", "galaxy_commit_id": "release_26.1"},
+        ["galaxy_repo", '""', "https://github.com/galaxyproject/galaxy.git"],
+    ),
+    "Git and a relative path": (
+        {"galaxy_install_method": "git", "galaxy_commit_id": "dev", "galaxy_repo": "../galaxy"},
+        ["galaxy_repo", "../galaxy", "full path"],
+    ),
+    "Git and a program for an address": (
+        {"galaxy_install_method": "git", "galaxy_commit_id": "dev", "galaxy_repo": "ext::sh -c id"},
+        ["galaxy_repo", "ext::sh", "address of a repository"],
+    ),
+    "Git and no commit": (
+        {"galaxy_install_method": "git", "galaxy_repo": "/opt/galaxy.git"},
+        ["galaxy_commit_id", '""', "release_26.1"],
+    ),
+    "Git and an option for a commit": (
+        {"galaxy_install_method": "git", "galaxy_repo": "/opt/galaxy.git", "galaxy_commit_id": "--upload-pack=x"},
+        ["galaxy_commit_id", "--upload-pack=x", "a branch, a tag or a commit"],
+    ),
+    "Git and a path for a client": (
+        {
+            "galaxy_install_method": "git",
+            "galaxy_repo": "/opt/galaxy.git",
+            "galaxy_commit_id": "dev",
+            "galaxy_client_package": "/root/client.whl",
+        },
+        ["galaxy_client_package", "/root/client.whl", "PyPI"],
+    ),
+    "an unknown way to install Galaxy": (
+        {"galaxy_install_method": "docker"},
+        ["galaxy_install_method", "docker", "package", "git"],
+    ),
     "Mercurial": ({"galaxy_vcs": "hg"}, ["galaxy_vcs", '"hg"', "has to be git", "Mercurial"]),
     "Galaxy for Python 2": ({"galaxy_release": "release_16.10"}, ["galaxy_release", "release_16.10", "Python 2"]),
     "a branch": ({"galaxy_release": "dev"}, ["galaxy_release", "dev", "as PyPI numbers it"]),
@@ -710,7 +758,14 @@ def test_everything_is_told_at_once() -> None:
         (app(nginx_upload_store="/srv/galaxy/upload_store"), ["nginx_upload_store", "left out", "upload module"]),
         ({"galaxy_mutable_config_dir": "/srv/galaxy/config"}, ["galaxy_mutable_config_dir", "/srv/galaxy/data/config"]),
         ({"galaxy_root_dir": "/srv/galaxy"}, ["galaxy_root_dir", "galaxy_root", "rename it"]),
-        ({"galaxy_changeset_id": "release_26.1"}, ["galaxy_changeset_id", "galaxy_release", "rename it"]),
+        (
+            {"galaxy_changeset_id": "release_26.1", "galaxy_commit_id": "release_26.1"},
+            ["galaxy_changeset_id", "galaxy_commit_id", "rename it"],
+        ),
+        (
+            {"galaxy_commit_id": "release_26.1"},
+            ["galaxy_commit_id", "release_26.1", "26.1.2", "galaxy_release", "galaxy_install_method"],
+        ),
         (
             {"galaxy_release": "26.0.2"},
             ["galaxy_release", "26.0.2", "not among the releases that are proved", "26.1.2"],
