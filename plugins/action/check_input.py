@@ -58,7 +58,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += found
         release = plain(arguments["schema"]) or self._read_release(values)
         foreign = self._values(task_vars, {**RETIRED, **ONE_VALUE})[0]
-        problems += preflight.check(specs, values, names=task_vars, release=release, files=own_files, foreign=foreign)
+        problems += preflight.check(
+            specs,
+            values,
+            names=task_vars,
+            release=release,
+            files=own_files,
+            foreign=foreign,
+            platform=_platform(task_vars.get("ansible_facts") or {}),
+        )
         problems += self._neighbours(task_vars, defaults, specs)
         errors = [found.text for found in problems if found.fatal]
         warnings = [found.text for found in problems if not found.fatal]
@@ -218,6 +226,11 @@ def _local_tools(values: dict[str, t.Any]) -> list[Tool]:
         return local_tools(values.get("galaxy_local_tools"))
     except InputError:
         return []  # Told by the check of files.
+
+
+def _platform(facts: Mapping[str, t.Any]) -> str:
+    """Return the distribution of the host, such as Debian 12, if it has been asked."""
+    return " ".join(str(facts.get(f"distribution{part}", "")) for part in ("", "_major_version")).strip()
 
 
 def _read(path: str) -> str:

@@ -208,7 +208,8 @@ def _user(uid: int) -> str:
 
 def check_python(python: str, release: str, lowest: str, highest: str) -> str | None:
     """Return why a release does not run on an interpreter, or None."""
-    allowed = "Python %s" % lowest if lowest == highest else "Python %s to %s" % (lowest, highest)
+    upper = " to %s" % highest if highest else " or later"
+    allowed = "Python %s%s" % (lowest, "" if lowest == highest else upper)
     needs = "Galaxy %s needs %s; name such an interpreter, or another galaxy_release" % (release, allowed)
     try:
         answer = subprocess.run(
@@ -220,7 +221,7 @@ def check_python(python: str, release: str, lowest: str, highest: str) -> str | 
     except (OSError, subprocess.CalledProcessError) as error:
         return 'galaxy_python: "%s": does not run (%s). %s' % (python, error, needs)
     found = answer.stdout.strip()
-    if not _numbers(lowest) <= _numbers(found) <= _numbers(highest):
+    if _numbers(found) < _numbers(lowest) or (highest and _numbers(found) > _numbers(highest)):
         return 'galaxy_python: "%s": it is Python %s, and %s' % (python, found, needs)
     return None
 

@@ -45,17 +45,18 @@ def check(
     release: dict[str, t.Any] | None = None,
     files: Files | None = None,
     foreign: Mapping[str, t.Any] | None = None,
+    platform: str = "",
 ) -> list[Problem]:
     """Return everything that is wrong with a host's variables.
 
     ``values`` are the variables of the specs, ``names`` those of all variables of the host, ``release`` is
     what the release in galaxy_release knows, if the collection has a table of it, ``files`` are the user's own, and
-    ``foreign`` values of variables that other collections have.
+    ``foreign`` values of variables that other collections have. ``platform`` is the host's distribution.
     """
     problems, good = check_types(specs, values)
     problems += check_names(names, specs, good, foreign or {})
     problems += check_values(good, specs)
-    problems += check_source(good)
+    problems += check_source(good, platform)
     problems += check_nginx(good)
     problems += check_directories(good)
     problems += check_ports(good)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+
+import yaml
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-RELEASES = os.path.join(COLLECTION, "roles", "galaxy", "files", "releases")
+FILES = os.path.join(COLLECTION, "roles", "galaxy", "files")
+RELEASES = os.path.join(FILES, "releases")
 
 BRANCH = re.compile(r"(?:release_)?(?P<year>\d\d)\.(?P<minor>\d{1,2})")
 TAG = re.compile(r"v(?P<number>\d\d\.\d{1,2}(?:\.\d+)?)")
@@ -20,6 +24,13 @@ LAST_OF_PYTHON_2 = (19, 5)
 def known_releases() -> list[str]:
     """Return the releases for which the collection ships a lock file, oldest first."""
     return sorted(os.listdir(RELEASES), key=lambda name: [int(part) for part in name.split(".")])
+
+
+def proved_releases() -> dict[str, Mapping[str, str]]:
+    """Return the releases that are proved, each with how, by the name of a distribution."""
+    with open(os.path.join(FILES, "proved.yml"), encoding="utf-8") as file:
+        rows = yaml.safe_load(file)
+    return {row["release"]: {name: how for name, how in row.items() if name != "release"} for row in rows}
 
 
 def release_number(name: object) -> str:

@@ -67,7 +67,7 @@ options:
         type: str
         required: true
       highest:
-        description: The highest Python for it.
+        description: The highest Python for it. Empty if there is none.
         type: str
         required: true
   compile_for:

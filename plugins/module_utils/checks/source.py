@@ -13,7 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import FROM
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import (
     describe_unknown,
-    known_releases,
+    proved_releases,
     release_number,
 )
 
@@ -27,9 +27,12 @@ REVISION = re.compile(r"(?!/)(?!.*(\.\.|//|@\{|\.lock$))[\w.+#@%=,/-]*[\w+#@%=,-
 OF_GIT = ("galaxy_repo", "galaxy_client_package")
 
 
-def check_source(variables: Variables) -> Iterator[Problem]:
-    """Check what Galaxy is installed from."""
-    yield from _check_git(variables) if variables.get("galaxy_install_method") == "git" else _check_package(variables)
+def check_source(variables: Variables, platform: str = "") -> Iterator[Problem]:
+    """Check what Galaxy is installed from, on a distribution such as Debian 12."""
+    if variables.get("galaxy_install_method") == "git":
+        yield from _check_git(variables)
+    else:
+        yield from _check_package(variables, platform)
 
 
 def _check_git(variables: Variables) -> Iterator[Problem]:
@@ -49,7 +52,7 @@ def _check_git(variables: Variables) -> Iterator[Problem]:
         )
 
 
-def _check_package(variables: Variables) -> Iterator[Problem]:
+def _check_package(variables: Variables, platform: str) -> Iterator[Problem]:
     for name in OF_GIT:
         if variables.get(name):
             yield problem(
@@ -69,23 +72,27 @@ def _check_package(variables: Variables) -> Iterator[Problem]:
         yield problem("galaxy_commit_id", commit, f"{describe_unknown(commit)}, or galaxy_install_method has to be git")
         return
     if release is not None:
-        yield from _check_release(str(release), variables)
+        yield from _check_release(str(release), variables, platform)
 
 
-def _check_release(release: str, variables: Variables) -> Iterator[Problem]:
+def _check_release(release: str, variables: Variables, platform: str) -> Iterator[Problem]:
     if not RELEASE.fullmatch(release):
         yield problem("galaxy_release", release, describe_unknown(release))
-    elif is_classic(release) and release not in FROM_PYPI and not variables.get("galaxy_requirements_file"):
+        return
+    if is_classic(release) and release not in FROM_PYPI and not variables.get("galaxy_requirements_file"):
         yield problem(
             "galaxy_release",
             release,
             f"has to be 22.5.0 or later, or {', '.join(FROM_PYPI)}: PyPI carries no other classic release whole"
             " (galaxy_requirements_file may name a lock file for one)",
         )
-    elif release not in known_releases():
+        return
+    proved = [name for name, machines in proved_releases().items() if not platform or platform in machines]
+    if release not in proved:
+        where = f"on {platform} " if platform else ""
         yield problem(
             "galaxy_release",
             release,
-            f"is not among the releases that are proved ({', '.join(known_releases())}); it may work all the same",
+            f"is not among the releases that are proved {where}({', '.join(proved)}); it may work all the same",
             fatal=False,
         )

@@ -21,16 +21,24 @@ RELEASES = Path(__file__).resolve().parents[4] / "roles/galaxy/files/releases"
         ("20.05", ("3.9", "3.11")),
         ("20.9.0", ("3.6", "3.9")),
         ("22.1.1", ("3.7", "3.9")),
-        # Modern ones say it themselves.
-        ("22.5.0", None),
-        ("26.1.2", None),
-        ("", None),
-        ("26.1", None),
+        # As PyPI has it of the packages of modern ones.
+        ("22.5.0", ("3.7", "")),
+        ("23.1.4", ("3.7", "")),
+        ("24.2.4", ("3.8", "")),
+        ("25.1.2", ("3.9", "")),
+        ("25.1.3", ("3.10", "")),
+        ("26.1.2", ("3.10", "")),
+        ("26.2.dev0", ("3.10", "")),
     ],
 )
-def test_pythons(release: str, expected: tuple[str, str] | None) -> None:
+def test_pythons(release: str, expected: tuple[str, str]) -> None:
     assert classic.pythons(release) == expected
-    assert classic.is_classic(release) is (expected is not None)
+    assert classic.is_classic(release) is bool(expected[1])
+
+
+@pytest.mark.parametrize("release", ["", "dev", "26.1"])
+def test_what_is_no_number_is_not_classic(release: str) -> None:
+    assert not classic.is_classic(release)
 
 
 def test_a_lock_file_is_shipped_for_what_pypi_carries() -> None:

@@ -188,6 +188,8 @@ def test_overlaps(wanted: str, address: str, port: int, expected: bool) -> None:
         # Not as words: "3.9" sorts after "3.11".
         ("3.8", "3.9", "3.11", "it is Python 3.8"),
         ("3.11", "2.7", "2.7", "Galaxy 20.5.0 needs Python 2.7;"),
+        ("3.13", "3.10", "", None),
+        ("3.9", "3.10", "", "Galaxy 20.5.0 needs Python 3.10 or later;"),
     ],
 )
 def test_python_of_a_release(tmp_path: Path, version: str, lowest: str, highest: str, message: str | None) -> None:

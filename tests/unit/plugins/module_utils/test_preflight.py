@@ -55,7 +55,7 @@ DEFAULTS = read_defaults()
 RELEASE = json.loads((ROLES / "galaxy/files/releases/26.1.2/options.json").read_text())
 
 
-def messages(changes: dict[str, t.Any], fatal: bool = True, release: t.Any = RELEASE) -> list[str]:
+def messages(changes: dict[str, t.Any], fatal: bool = True, release: t.Any = RELEASE, platform: str = "") -> list[str]:
     values = {**DEFAULTS, **changes}
     foreign = {name: value for name, value in changes.items() if name in {**RETIRED, **ONE_VALUE}}
     # What depends on it in the defaults.
@@ -69,6 +69,7 @@ def messages(changes: dict[str, t.Any], fatal: bool = True, release: t.Any = REL
         names=values,
         release=release,
         foreign=foreign,
+        platform=platform,
     )
     return [problem.text for problem in found if problem.fatal is fatal]
 
@@ -777,6 +778,16 @@ def test_warnings(changes: dict[str, t.Any], words: list[str]) -> None:
     assert messages(changes) == []
     found = messages(changes, fatal=False)
     assert any(all(word in message for word in words) for message in found), found
+
+
+def test_a_release_is_proved_on_a_machine() -> None:
+    assert not [text for text in messages({}, fatal=False, platform="Debian 13") if "galaxy_release" in text]
+    changes = {"galaxy_release": "24.2.4"}
+    assert not [text for text in messages(changes, fatal=False, platform="Debian 12") if "galaxy_release" in text]
+    found = [text for text in messages(changes, fatal=False, platform="Debian 13") if "galaxy_release" in text]
+    assert len(found) == 1
+    assert "24.2.4" in found[0]
+    assert "not among the releases that are proved on Debian 13 (26.1.2, " in found[0]
 
 
 @pytest.mark.parametrize(

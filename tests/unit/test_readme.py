@@ -1,0 +1,44 @@
+# Copyright: The dagobah.galaxy developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the README claims is what is proved, and what is proved is shipped with the collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import pythons
+from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import known_releases, proved_releases
+
+ROOT = Path(__file__).resolve().parents[2]
+# Debian's own Pythons.
+MACHINES = {"Debian 12": "3.11", "Debian 13": "3.13"}
+
+
+def is_too_new(release: str, python: str) -> bool:
+    highest = pythons(release)[1]
+    return bool(highest) and int(python.split(".")[1]) > int(highest.split(".")[1])
+
+
+def test_the_table_of_releases() -> None:
+    header = " | ".join(f"{name} (Python {python})" for name, python in MACHINES.items())
+    lines = [f"| Galaxy | Python | {header} |", "|---|---|---|---|"]
+    for release, proofs in proved_releases().items():
+        lowest, highest = pythons(release)
+        cells = [
+            proofs.get(name) or ("refused" if is_too_new(release, python) else "not tried")
+            for name, python in MACHINES.items()
+        ]
+        lines.append(f"| {release} | {lowest} {f'to {highest}' if highest else 'or later'} | {' | '.join(cells)} |")
+    assert "\n".join(lines) + "\n\n" in (ROOT / "README.md").read_text()
+
+
+def test_only_what_is_proved_is_locked() -> None:
+    assert set(known_releases()) <= set(proved_releases())
+
+
+def test_only_distributions_that_are_supported_are_claimed() -> None:
+    claimed = {name for proofs in proved_releases().values() for name in proofs}
+    assert claimed == set(MACHINES)
+    variables = (ROOT / "roles/_common/vars/main.yml").read_text()
+    assert all(f"  - {name}\n" in variables for name in claimed)
