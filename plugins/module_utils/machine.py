@@ -206,6 +206,10 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
+# The first for which releases can be made and finished.
+FIRST_PYTHON = (3, 8)
+
+
 def check_python(python: str, release: str, lowest: str, highest: str) -> str | None:
     """Return why a release does not run on an interpreter, or None."""
     upper = " to %s" % highest if highest else " or later"
@@ -221,6 +225,11 @@ def check_python(python: str, release: str, lowest: str, highest: str) -> str | 
     except (OSError, subprocess.CalledProcessError) as error:
         return 'galaxy_python: "%s": does not run (%s). %s' % (python, error, needs)
     found = answer.stdout.strip()
+    if _numbers(found) < FIRST_PYTHON and _numbers(lowest) <= _numbers(found):
+        return (
+            'galaxy_python: "%s": it is Python %s, on which this collection installs nothing; name a later one, or'
+            " another galaxy_release than %s" % (python, found, release)
+        )
     if _numbers(found) < _numbers(lowest) or (highest and _numbers(found) > _numbers(highest)):
         return 'galaxy_python: "%s": it is Python %s, and %s' % (python, found, needs)
     return None

@@ -21,6 +21,7 @@ Python no longer reads is put right, in the release's own copy of them.
 
 from __future__ import annotations
 
+import compileall
 import gzip
 import importlib
 import importlib.metadata
@@ -213,6 +214,9 @@ def main() -> int:
     if fault:
         print(f"The release at {release} is not usable: {fault}.", file=sys.stderr)
         return 1
+    if checkout:
+        # As uv does it for packages. Galaxy's processes may not, and would compile it all at each start.
+        compileall.compile_dir(checkout_of(release) / "lib", quiet=2, workers=0)
     shutil.rmtree(release / "static", ignore_errors=True)
     if is_classic(version):
         lay_out_classic(release, package)

@@ -1,13 +1,14 @@
 # Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finishing a classic release. The modern ones are finished by every scenario."""
+"""Finishing a classic release, and a checkout. The modern packages are finished by every scenario."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -74,3 +75,49 @@ def test_the_directory_that_a_classic_galaxy_runs_in(script: ModuleType, tmp_pat
         assert (root / name).exists()
     # A release is the same wherever it is seen from.
     assert not any(os.path.isabs(os.readlink(path)) for path in root.iterdir() if path.is_symlink())
+
+
+def checkout(release: Path, *files: str) -> Path:
+    for name in files:
+        path = release / "galaxy" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (release / "bin").mkdir()
+    return release / "galaxy"
+
+
+def test_the_directory_that_a_classic_checkout_runs_in(script: ModuleType, tmp_path: Path) -> None:
+    tree = checkout(
+        tmp_path, "lib/galaxy/app.py", "static/robots.txt", "scripts/galaxy-main", "config/tool_conf.xml.sample"
+    )
+    script.lay_out_classic(tmp_path, tree / "lib" / "galaxy")
+    assert (tmp_path / "root").resolve() == tree
+    assert (tmp_path / "static/robots.txt").read_text() == "x"
+    assert (tmp_path / "bin/galaxy-main").resolve() == tree / "scripts/galaxy-main"
+    assert os.access(tmp_path / "bin/galaxy-main", os.X_OK)
+    assert not os.path.isabs(os.readlink(tmp_path / "root"))
+
+
+def test_a_modern_checkout_gets_what_packages_have(script: ModuleType, tmp_path: Path) -> None:
+    tree = checkout(tmp_path, "lib/galaxy/tools/__init__.py", "tools/data_source/upload.xml")
+    script.complete_checkout(tmp_path)
+    assert (tree / "lib/galaxy/tools/bundled/data_source/upload.xml").exists()
+    for name in ("galaxy-main", "galaxy-manage-db", "galaxy-config"):
+        text = (tmp_path / "bin" / name).read_text()
+        assert text.startswith("#!/")
+        compile(text, name, "exec")
+        assert os.access(tmp_path / "bin" / name, os.X_OK)
+    # A tree that has them there is left as it is.
+    (tmp_path / "bin").rename(tmp_path / "was")
+    (tmp_path / "bin").mkdir()
+    script.complete_checkout(tmp_path)
+
+
+def test_where_the_client_is(script: ModuleType, tmp_path: Path) -> None:
+    assert script.client_of(tmp_path) is None
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    pypi = tmp_path / "lib" / python / "site-packages/galaxy/web_client/dist"
+    for place in (pypi, tmp_path / "client/package/dist", tmp_path / "galaxy/static/dist"):
+        place.mkdir(parents=True)
+        # The one that somebody has built himself wins, then the one that was fetched for this release.
+        assert script.client_of(tmp_path) == place

@@ -189,6 +189,8 @@ def test_overlaps(wanted: str, address: str, port: int, expected: bool) -> None:
         ("3.8", "3.9", "3.11", "it is Python 3.8"),
         ("3.11", "2.7", "2.7", "Galaxy 20.5.0 needs Python 2.7;"),
         ("3.13", "3.10", "", None),
+        ("2.7", "2.7", "2.7", "it is Python 2.7, on which this collection installs nothing"),
+        ("3.7", "3.7", "3.9", "it is Python 3.7, on which"),
         ("3.9", "3.10", "", "Galaxy 20.5.0 needs Python 3.10 or later;"),
     ],
 )
