@@ -23,7 +23,9 @@ RELEASES = Path(__file__).resolve().parents[4] / "roles/galaxy/files/releases"
         ("22.1.1", ("3.7", "3.9")),
         # As PyPI has it of the packages of modern ones.
         ("22.5.0", ("3.7", "")),
-        ("23.1.4", ("3.7", "")),
+        ("23.1.3", ("3.7", "")),
+        ("23.1.4", ("3.7", "3.11")),
+        ("23.2.1", ("3.7", "")),
         ("24.2.4", ("3.8", "")),
         ("25.1.2", ("3.9", "")),
         ("25.1.3", ("3.10", "")),
@@ -33,12 +35,18 @@ RELEASES = Path(__file__).resolve().parents[4] / "roles/galaxy/files/releases"
 )
 def test_pythons(release: str, expected: tuple[str, str]) -> None:
     assert classic.pythons(release) == expected
-    assert classic.is_classic(release) is bool(expected[1])
 
 
 @pytest.mark.parametrize("release", ["", "dev", "26.1"])
 def test_what_is_no_number_is_not_classic(release: str) -> None:
     assert not classic.is_classic(release)
+
+
+@pytest.mark.parametrize(
+    "release, expected", [("18.9.0", True), ("22.1.1", True), ("22.01", True), ("22.5.0", False), ("26.1.2", False)]
+)
+def test_which_are_classic(release: str, expected: bool) -> None:
+    assert classic.is_classic(release) is expected
 
 
 def test_a_lock_file_is_shipped_for_what_pypi_carries() -> None:
