@@ -99,6 +99,11 @@ def test_headers(make_environ: MakeEnviron) -> None:
     assert (b"x-api-key", b"k\xe9y") in headers
 
 
+def test_headers_of_a_connection_are_not_passed_on(make_environ: MakeEnviron) -> None:
+    given = {"HTTP_CONNECTION": "close, x-mine", "HTTP_TE": "trailers", "HTTP_X_MINE": "1", "HTTP_UPGRADE": "h2c"}
+    assert [name for name, _value in build_scope(make_environ(**given))["headers"] if name != b"host"] == [b"x-mine"]
+
+
 def test_empty_content_headers_are_left_out(make_environ: MakeEnviron) -> None:
     names = {name for name, _value in build_scope(make_environ())["headers"]}
     assert names == {b"host"}

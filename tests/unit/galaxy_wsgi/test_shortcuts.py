@@ -7,12 +7,14 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import anyio.to_thread
 import pytest
 from a2wsgi import WSGIMiddleware
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Security
+from fastapi.dependencies import utils
+from fastapi.routing import APIRoute
 from galaxy_wsgi import shortcuts
 from galaxy_wsgi.bridge import Bridge
 from hypothesis import given, settings
@@ -300,3 +302,49 @@ def test_a_route_that_is_added_later_is_found(call: Callable[..., Any]) -> None:
     shortcuts.install(app)
     app.get("/late/one")(lambda: "here")
     assert call(Bridge(app), path="/late/one").body == b'"here"'
+
+
+# --- Dependencies ----------------------------------------------------------------------------------
+
+
+def current_user(key: str = "", x_key: Annotated[str, Header()] = "") -> str:
+    return key or x_key or "nobody"
+
+
+def current_thing(thing: str = "none", user: str = Depends(current_user)) -> str:
+    return f"{thing} of {user}"
+
+
+def thing_routes() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/things/{thing}", dependencies=[Depends(current_user)])
+    @app.get("/things")
+    def one(found: Annotated[str, Depends(current_thing)]) -> str:
+        return found
+
+    @app.get("/users", dependencies=[Depends(current_thing)])
+    def user(user: Annotated[str, Depends(current_user)], again: Annotated[str, Security(current_user)]) -> str:
+        return f"{user} {again}"
+
+    return app
+
+
+def test_shared_descriptions_are_described_alike(call: Callable[..., Any]) -> None:
+    usual = thing_routes()
+    original = utils.get_dependant
+    with shortcuts.shared_descriptions():
+        shared = thing_routes()
+    assert utils.get_dependant is original
+    assert shared.openapi() == usual.openapi()
+    # In the first route, thing is part of the path, and in the second it is not.
+    for path, body in (
+        ("/things/a", b'"a of nobody"'),
+        ("/things", b'"none of nobody"'),
+        ("/users", b'"nobody nobody"'),
+    ):
+        answers = [call(Bridge(app), path=path) for app in (usual, shared)]
+        assert [answer.body for answer in answers] == [body, body]
+    users = [route.dependant.dependencies for route in shared.routes if isinstance(route, APIRoute)]
+    by_name = {(each.name, id(each)) for route in users for each in (*route, *route[0].dependencies) if each.name}
+    assert sorted(name for name, _id in by_name) == ["again", "found", "found", "user"]

@@ -11,6 +11,10 @@ from urllib.parse import quote, unquote_to_bytes
 Environ = Mapping[str, Any]
 Scope = MutableMapping[str, Any]
 
+# What is between the client and the web server (an nginx with proxy_pass takes the same away), or told without HTTP_.
+CONNECTION_HEADERS = ("CONNECTION", "EXPECT", "KEEP_ALIVE", "TE", "TRANSFER_ENCODING", "UPGRADE")
+NOT_PASSED_ON = frozenset(f"HTTP_{name}" for name in (*CONNECTION_HEADERS, "CONTENT_TYPE", "CONTENT_LENGTH"))
+
 # The characters that RFC 3986 allows in a path as they are.
 PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
@@ -107,7 +111,7 @@ def _headers(environ: Environ) -> Iterator[tuple[bytes, bytes]]:
         if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if value:
                 yield _header_name(key), value.encode("latin-1")
-        elif key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+        elif key.startswith("HTTP_") and key not in NOT_PASSED_ON:
             yield _header_name(key[5:]), value.encode("latin-1")
 
 

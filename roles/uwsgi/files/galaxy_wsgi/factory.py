@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 # Galaxy's options that need connections without an end (see the package's docstring).
 NEEDS_STREAMS = ("enable_sse_updates", "enable_mcp_server")
 
+# How seldom Python looks for garbage meanwhile.
+LOADING = (50_000, 20, 100)
+
 # Directories below Galaxy's data_dir, from which nginx sends files, too.
 DOWNLOADS = ("objects", "tmp", "cache", "object_store_cache")
 
@@ -26,7 +30,12 @@ DOWNLOADS = ("objects", "tmp", "cache", "object_store_cache")
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
     """Return Galaxy as a WSGI application: a ``paste.app_factory``."""
     hooks = _install_stack()
-    asgi_app, galaxy_app = _build_galaxy(global_conf, _without_streams(local_conf))
+    # While Galaxy loads, hardly anything is garbage, and looking for it takes seconds.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*LOADING)
+    with shortcuts.shared_descriptions():
+        asgi_app, galaxy_app = _build_galaxy(global_conf, _without_streams(local_conf))
+    gc.set_threshold(*thresholds)
 
     def start() -> None:
         for hook in hooks:
@@ -125,3 +134,5 @@ def _prepare_fork(galaxy_app: Any) -> None:
     # workers' memory would be copied bit by bit.
     gc.collect()
     gc.freeze()
+    # What loading has used and given back, the C library would keep for each worker to write to.
+    ctypes.CDLL(None).malloc_trim(0)

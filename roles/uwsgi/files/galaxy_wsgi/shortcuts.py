@@ -8,8 +8,11 @@ thread is the request's own, so that it runs where it is. What the application s
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copy
+import importlib
+import inspect
 import io
 import itertools
 import threading
@@ -282,3 +285,93 @@ def _beginnings(route: Any) -> Iterator[tuple[str, ...]]:
         yield ()
         return
     yield tuple(itertools.takewhile(lambda segment: "{" not in segment, _segments(path)))
+
+
+# --- What routes have in common ---------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def shared_descriptions() -> Iterator[None]:
+    """Let FastAPI describe what its routes have in common once, and not once for each of them.
+
+    Galaxy's routes have the same few dependencies, and each of those has some of its own: 64,000 descriptions. And each
+    type of a parameter or an answer gets its own validator, twice for each route of a router that is included. All
+    this is most of what Galaxy does to start its web framework, and a good part of its memory.
+    """
+    try:
+        fields: Any = importlib.import_module("fastapi._compat.v2")
+        dependencies: Any = importlib.import_module("fastapi.dependencies.utils")
+    except ImportError:
+        # An earlier FastAPI.
+        yield
+        return
+    usual = dependencies.get_dependant, fields.TypeAdapter
+    dependencies.get_dependant = _describe_once(dependencies.get_dependant)
+    fields.TypeAdapter = _adapt_once(fields.TypeAdapter)
+    try:
+        yield
+    finally:
+        dependencies.get_dependant, fields.TypeAdapter = usual
+
+
+def _describe_once(describe: Any) -> Any:
+    """Return FastAPI's ``get_dependant`` with a memory for the dependencies of dependencies."""
+    from fastapi.utils import get_path_param_names
+
+    if "own_oauth_scopes" not in inspect.signature(describe).parameters:
+        # An earlier one, which goes on writing into what it got.
+        return describe
+    # By what is described: the names of all parameters in it, and then by those of them that are part of the path.
+    names: dict[Any, set[str]] = {}
+    known: dict[Any, Any] = {}
+
+    def describe_once(*, path: str, call: Any, name: str | None = None, **options: Any) -> Any:
+        if name is None:
+            # A route's own, which is written into.
+            return describe(path=path, call=call, name=name, **options)
+        key = (id(call), name, *((option, repr(value)) for option, value in sorted(options.items())))
+        in_path = get_path_param_names(path)
+        if key in names and (found := known.get((key, *sorted(names[key] & in_path)))):
+            return found
+        found = describe(path=path, call=call, name=name, **options)
+        names.setdefault(key, set(_parameters(found)))
+        known[(key, *sorted(names[key] & in_path))] = found
+        return found
+
+    return describe_once
+
+
+def _parameters(dependant: Any) -> Iterator[str]:
+    """Yield the names of the parameters of a dependency, and of its own ones."""
+    for kind in ("path", "query", "header", "cookie", "body"):
+        for field in getattr(dependant, f"{kind}_params"):
+            yield field.name
+    for each in dependant.dependencies:
+        yield from _parameters(each)
+
+
+def _adapt_once(adapter: Any) -> Any:
+    """Return Pydantic's ``TypeAdapter`` with a memory. What it makes is only read."""
+    known: dict[Any, tuple[Any, Any]] = {}
+
+    def adapt_once(annotated: Any, *, config: Any = None) -> Any:
+        metadata = getattr(annotated, "__metadata__", ())
+        key = (id(getattr(annotated, "__origin__", annotated)), id(config), *map(_identity, metadata))
+        if key not in known:
+            # With what the key names, so that nothing else gets its identity.
+            known[key] = adapter(annotated, config=config), annotated
+        return known[key][0]
+
+    return adapt_once
+
+
+def _identity(metadata: Any) -> Any:
+    """Return what tells an annotation of a type from others."""
+    given = getattr(metadata, "_attributes_set", None)
+    if given is None:
+        return id(metadata)
+    return (
+        type(metadata),
+        *sorted((name, id(value)) for name, value in given.items() if name != "metadata"),
+        *map(_identity, metadata.metadata),
+    )
