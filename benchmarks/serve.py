@@ -1,236 +1,50 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests per second of Galaxy behind uWSGI and behind gunicorn. See benchmarks/serve."""
+"""Requests per second, memory and start of Galaxy behind uWSGI and behind gunicorn. See benchmarks/serve."""
 
 from __future__ import annotations
 
 import argparse
-import configparser
 import json
 import math
 import os
 import platform
-import pwd
 import re
 import secrets
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-ROOT = Path("/srv/galaxy")
-RESULTS = Path(__file__).parent / "results"
-LAUNCHER = ROOT / "server/bin/galaxy-run"
-USER = "galaxy"
-SERVERS = ("uwsgi", "gunicorn")
-# Behind nginx, and of the servers themselves. On the loopback address only.
-NGINX_PORTS = {"uwsgi": 18101, "gunicorn": 18102}
-OWN_PORTS = {"uwsgi": 18111, "gunicorn": 18112}
+from stand import LAUNCHER, ROOT, USER, Server, ask, nginx, processes, register, workplace
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+KINDS = ("uwsgi", "gunicorn")
 CONCURRENCY = (1, 8, 64)
-START = 300
-
-
-# --- The servers -----------------------------------------------------------------------------------
-
-
-def as_galaxy(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a command as supervisor does: as Galaxy's user, through the launcher, in a session of its own."""
-    account = pwd.getpwnam(USER)
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [str(LAUNCHER), *command],
-            env={
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "HOME": str(ROOT / "home"),
-                "LANG": "C.UTF-8",
-                "PYTHONPATH": str(ROOT / "server/lib"),
-                **environment,
-            },
-            cwd=ROOT / "server",
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=os.getgrouplist(USER, account.pw_gid),
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def uwsgi(directory: Path, workers: int, threads: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run uWSGI with the options of the instance; only where it listens and how many workers it has is ours."""
-    config = configparser.RawConfigParser(strict=False)
-    config.optionxform = str  # type: ignore[assignment,method-assign]
-    config.read(ROOT / "config/galaxy.ini")
-    ours = {
-        "socket": f"127.0.0.1:{OWN_PORTS['uwsgi']}",
-        "processes": str(workers),
-        "threads": str(threads),
-        "stats": str(directory / "stats"),
-        "logto": str(directory / "uwsgi.log"),
-    }
-    for key, value in ours.items():
-        config.set("uwsgi", key, value)
-    file = directory / "galaxy.ini"
-    with file.open("w") as stream:
-        config.write(stream)
-    shutil.chown(file, USER)
-    process = as_galaxy([f"{ROOT}/venv/bin/uwsgi", "--ini-paste", str(file)], {}, directory / "uwsgi.start.log")
-    yield from running(process, signal.SIGTERM)
-
-
-@contextmanager
-def gunicorn(directory: Path, workers: int, threads: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run gunicorn as gravity does with preload, Galaxy's way to save memory."""
-    del threads  # Its workers have an event loop, and 40 threads.
-    command = [
-        *("gunicorn", "galaxy.webapps.galaxy.fast_factory:factory()"),
-        *("-k", "galaxy.webapps.galaxy.workers.Worker", "--config", "python:galaxy.web_stack.gunicorn_config"),
-        *("--preload", "--workers", str(workers), "--timeout", "300", "--bind", f"127.0.0.1:{OWN_PORTS['gunicorn']}"),
-    ]
-    process = as_galaxy(command, {"PYTHONPATH": ""}, directory / "gunicorn.log")
-    yield from running(process, signal.SIGTERM)
-
-
-def running(process: subprocess.Popen[bytes], stop: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a process, and stop it with all that it has started."""
-    try:
-        yield process
-    finally:
-        process.send_signal(stop)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-SITE = """
-server {{
-    listen 127.0.0.1:{port};
-    server_name _;
-    client_max_body_size 1g;
-    gzip on;
-    gzip_proxied any;
-    gzip_min_length 1000;
-    gzip_comp_level 5;
-    gzip_types text/plain text/css application/javascript application/json;
-    access_log {directory}/{name}.access.log;
-    location / {{
-{passing}
-    }}
-    location /static/ {{ alias {root}/server/static/; expires 3600s; }}
-    location /_x_accel_redirect{root}/data/objects/ {{ internal; alias {root}/data/objects/; }}
-}}
-"""
-TO_UWSGI = """
-        include /etc/nginx/uwsgi_params;
-        uwsgi_param HTTP_HOST $http_host;
-        uwsgi_param UWSGI_SCHEME $scheme;
-        uwsgi_request_buffering on;
-        uwsgi_buffer_size 16k;
-        uwsgi_buffers 16 16k;
-        uwsgi_pass 127.0.0.1:{port};
-"""
-TO_GUNICORN = """
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Proto $scheme;
-        proxy_buffer_size 16k;
-        proxy_buffers 16 16k;
-        proxy_pass http://gunicorn;
-"""
-
-
-@contextmanager
-def nginx(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run an nginx in front of both, as the collection sets it up; gunicorn's connections are kept alive."""
-    sites = ""
-    for name in SERVERS:
-        passing = (TO_UWSGI if name == "uwsgi" else TO_GUNICORN).format(port=OWN_PORTS[name])
-        sites += SITE.format(name=name, port=NGINX_PORTS[name], directory=directory, root=ROOT, passing=passing)
-    (directory / "nginx.conf").write_text(
-        f"user www-data; worker_processes auto; daemon off;\n"
-        f"pid {directory}/nginx.pid; error_log {directory}/nginx.log;\n"
-        "events { worker_connections 1024; }\n"
-        f"http {{ include /etc/nginx/mime.types; sendfile on; tcp_nopush on; keepalive_requests 100000;\n"
-        f"upstream gunicorn {{ server 127.0.0.1:{OWN_PORTS['gunicorn']}; keepalive 64; }}\n{sites}}}\n"
-    )
-    process = subprocess.Popen(["nginx", "-c", str(directory / "nginx.conf")])
-    yield from running(process, signal.SIGQUIT)
+# The servers' number, and so their ports: beside those that are held by stand.py.
+FIRST = 10
 
 
 # --- What is asked ---------------------------------------------------------------------------------
-
-
-def ask(url: str, data: Any = None, headers: dict[str, str] | None = None) -> Any:
-    """Return the JSON of an answer."""
-    body = None if data is None else json.dumps(data).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **(headers or {})})
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return json.load(answer)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> float:
-    """Wait until a server answers; return how long that took."""
-    start = time.monotonic()
-    while time.monotonic() - start < START:
-        if process.poll() is not None:
-            sys.exit(f"{url}: its server has ended with status {process.returncode}")
-        try:
-            ask(f"{url}/api/version")
-        except (OSError, ValueError):
-            time.sleep(0.1)
-        else:
-            return time.monotonic() - start
-    sys.exit(f"{url}: no answer in {START} s")
 
 
 class Data:
     """Someone with a history: 20 small datasets and one of 10 MB."""
 
     def __init__(self, url: str) -> None:
-        self.key = self._register(url)
-        headers = {"x-api-key": self.key}
-        self.history = ask(f"{url}/api/histories", {"name": "benchmark"}, headers)["id"]
+        self.headers = {"x-api-key": register(url, f"benchmark-{secrets.token_hex(4)}")}
+        self.history = ask(f"{url}/api/histories", {"name": "benchmark"}, self.headers)["id"]
         texts = {f"{number}.txt": f"line {number}\n" for number in range(20)}
         self.dataset = self._upload(url, {**texts, "big.txt": "0123456789abcde\n" * 655_360})
         end = time.monotonic() + 600
-        while ask(f"{url}/api/datasets/{self.dataset}", headers=headers)["state"] != "ok":
+        while ask(f"{url}/api/datasets/{self.dataset}", headers=self.headers)["state"] != "ok":
             if time.monotonic() > end:
                 sys.exit("The dataset to download was not made in 600 s")
             time.sleep(2)
-
-    def _register(self, url: str) -> str:
-        """Register as the client does, and return an API key."""
-        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        name, password = f"benchmark-{secrets.token_hex(4)}", secrets.token_urlsafe(12)
-        page = opener.open(f"{url}/", timeout=120).read().decode()
-        found = re.search(r'session_csrf_token = "([^"]+)"', page)
-        form = {
-            "email": f"{name}@example.org",
-            "username": name,
-            "password": password,
-            "confirm": password,
-            "session_csrf_token": found[1] if found else "",
-        }
-        request = urllib.request.Request(
-            f"{url}/user/create", json.dumps(form).encode(), {"Content-Type": "application/json"}
-        )
-        opener.open(request, timeout=120).read()
-        user = json.load(opener.open(f"{url}/api/users/current", timeout=120))["id"]
-        key = opener.open(urllib.request.Request(f"{url}/api/users/{user}/api_key", method="POST"), timeout=120)
-        return str(json.load(key))
 
     def _upload(self, url: str, texts: dict[str, str]) -> str:
         """Upload texts by name, in one job; return the last one's dataset."""
@@ -238,9 +52,7 @@ class Data:
             {"src": "pasted", "paste_content": text, "name": name, "ext": "txt"} for name, text in texts.items()
         ]
         targets = [{"destination": {"type": "hdas"}, "elements": elements}]
-        answer = ask(
-            f"{url}/api/tools/fetch", {"history_id": self.history, "targets": targets}, {"x-api-key": self.key}
-        )
+        answer = ask(f"{url}/api/tools/fetch", {"history_id": self.history, "targets": targets}, self.headers)
         return str(answer["outputs"][-1]["id"])
 
     def paths(self) -> dict[str, list[str]]:
@@ -284,38 +96,87 @@ end
 """
 
 
-def measure(url: str, paths: list[str], key: str, concurrency: int, seconds: float, directory: Path) -> dict[str, Any]:
-    """Return requests a second, and the median and 99th percentile of their times in milliseconds."""
-    script = directory / "wrk.lua"
-    script.write_text(SCRIPT % ", ".join(json.dumps(path) for path in paths))
-    command = ["wrk", "-t", "1", "-c", str(concurrency), "-d", f"{seconds}s", "--timeout", "60s", "-s", str(script)]
-    for header in (f"x-api-key: {key}", "Accept-Encoding: gzip"):
-        command += ["-H", header]
-    output = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
-    result = json.loads(line.removeprefix("RESULT "))
-    return {
-        "rate": result["requests"] / result["microseconds"] * 1e6,
-        "p50": result["p50"] / 1000,
-        "p99": result["p99"] / 1000,
-        "errors": result["errors"],
-    }
+class Stand:
+    """Both servers, running, and someone's data."""
+
+    def __init__(self, stack: ExitStack, workers: int, threads: int) -> None:
+        self.directory = stack.enter_context(workplace())
+        servers = [Server(kind, FIRST + number, workers, threads) for number, kind in enumerate(KINDS)]
+        stack.enter_context(nginx(servers, self.directory))
+        self.urls = {server.kind: server.url for server in servers}
+        self.starts, self.processes = {}, {}
+        for server in servers:
+            # What the first one reads from the disk, the second finds in memory.
+            subprocess.run(
+                ["find", "-L", f"{ROOT}/venv/lib", "-type", "f", "-exec", "cat", "{}", "+"],
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+            process = self.processes[server.kind] = stack.enter_context(server.running(self.directory))
+            self.starts[server.kind] = server.wait(process)
+            print(f"{server.kind}: first answer after {self.starts[server.kind]:.1f} s", flush=True)
+        # Each has done the same when its memory is looked at.
+        self.data = {kind: Data(url) for kind, url in self.urls.items()}
+
+    def measure(self, kind: str, path: str, concurrency: int, seconds: int) -> dict[str, Any]:
+        """Return requests a second, and the median and 99th percentile of their times in milliseconds."""
+        script = self.directory / "wrk.lua"
+        script.write_text(SCRIPT % ", ".join(map(json.dumps, self.data[kind].paths()[path])))
+        command = ["wrk", "-t", "1", "-c", str(concurrency), "-d", f"{seconds}s", "--timeout", "60s", "-s", str(script)]
+        for name, value in {**self.data[kind].headers, "Accept-Encoding": "gzip"}.items():
+            command += ["-H", f"{name}: {value}"]
+        output = subprocess.run([*command, self.urls[kind]], capture_output=True, text=True, check=True).stdout
+        line = next(line for line in output.splitlines() if line.startswith("RESULT "))
+        result = json.loads(line.removeprefix("RESULT "))
+        return {
+            "rate": result["requests"] / result["microseconds"] * 1e6,
+            "p50": result["p50"] / 1000,
+            "p99": result["p99"] / 1000,
+            "errors": result["errors"],
+        }
+
+    def memory(self, kind: str) -> list[int]:
+        """Return the proportional memory of each of a server's processes, in MB."""
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in processes(self.processes[kind].pid)]
+        return [int(re.findall(r"^Pss:\s+(\d+)", rollup, re.M)[0]) // 1024 for rollup in rollups]
 
 
-def pss(process: subprocess.Popen[bytes]) -> list[int]:
-    """Return the proportional memory of a process and its children, in MB."""
-    pids = [process.pid, *(int(pid) for pid in children(process.pid))]
-    sizes = []
-    for pid in pids:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        found = re.search(r"^Pss:\s+(\d+)", rollup, re.M)
-        sizes.append(int(found[1]) // 1024 if found else 0)
-    return sizes
+def ceiling(paths: dict[str, list[str]], headers: dict[str, str], workers: int, seconds: float) -> dict[str, float]:
+    """Return how many answers a second as many processes make in which no server is: what nobody can be faster than."""
+    found = {}
+    with ExitStack() as stack:
+        directory = stack.enter_context(workplace())
+        config = Server("uwsgi", 0).configuration(directory)
+        log = stack.enter_context((directory / "ceiling.log").open("wb"))
+        shutil.copy(HERE / "ceiling.py", directory)
+        callers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    ["runuser", "-u", USER, "--", LAUNCHER, "python", directory / "ceiling.py", config],
+                    env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": f"{ROOT}/server/lib"},
+                    cwd=ROOT / "server",
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+            )
+            for number in range(workers)
+        ]
 
+        def together(line: str = "") -> list[str]:
+            for caller in callers:
+                if caller.stdin and line:
+                    print(line, file=caller.stdin, flush=True)
+            return [caller.stdout.readline() for caller in callers if caller.stdout]
 
-def children(pid: int) -> list[str]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [*found, *(grandchild for child in found for grandchild in children(int(child)))]
+        if together() != ["ready\n"] * workers:
+            sys.exit((directory / "ceiling.log").read_text()[-2000:])
+        for name, asked in paths.items():
+            for length in (1, seconds):  # The first time is the warm-up.
+                answers = together(json.dumps({"paths": asked, "headers": headers, "seconds": length}))
+            found[name] = sum(float(answer) for answer in answers)
+    return found
 
 
 def combine(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -328,85 +189,120 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(math.log(value) for value in values) / len(values))
 
 
+# --- Reporting -------------------------------------------------------------------------------------
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.+)", info)
+    packages = "; ".join(
+        f"print('{name}', version('{name}'))" for name in ("galaxy-app", "gunicorn", "uvicorn", "uvloop")
+    )
+    return {
+        "cpu": f"{os.cpu_count()} x {model[1] if model else platform.machine()}",
+        "kernel": platform.release(),
+        "python": printed(f"{ROOT}/venv/bin/python", "--version"),
+        "versions": printed(f"{ROOT}/venv/bin/python", "-c", f"from importlib.metadata import version; {packages}"),
+        "uwsgi": printed(f"{ROOT}/venv/bin/uwsgi", "--version"),
+        "nginx": printed("nginx", "-v"),
+        "postgresql": printed("psql", "--version"),
+    }
+
+
+def printed(*command: str) -> str:
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return ", ".join((answer.stdout + answer.stderr).split("\n")).strip(", ")
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4, help="length of each measurement (4)")
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
+    parser.add_argument("--seconds", type=int, default=3, help="length of each measurement (3)")
     parser.add_argument("--rounds", type=int, default=2, help="how often each is repeated, servers in turn (2)")
     parser.add_argument("--workers", type=int, default=2, help="processes of each server (2)")
     parser.add_argument("--threads", type=int, default=4, help="threads of each of uWSGI's workers (4)")
     parser.add_argument("--only", nargs="*", help="names of the paths to measure (all)")
+    parser.add_argument("--concurrency", type=int, nargs="*", default=CONCURRENCY, help="open connections (1 8 64)")
+    parser.add_argument("--no-ceiling", action="store_true", help="leave out Galaxy without a server")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seconds, arguments.rounds = 2, 1
     RESULTS.mkdir(exist_ok=True)
+    start = time.monotonic()
 
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="serve-")))
-        directory.chmod(0o755)
-        shutil.chown(directory, USER)
-        stack.enter_context(nginx(directory))
-        urls = {name: f"http://127.0.0.1:{port}" for name, port in NGINX_PORTS.items()}
-        starts, processes = {}, {}
-        for name, start in (("uwsgi", uwsgi), ("gunicorn", gunicorn)):
-            processes[name] = stack.enter_context(start(directory, arguments.workers, arguments.threads))
-            starts[name] = wait_for(urls[name], processes[name])
-            print(f"{name}: first answer after {starts[name]:.1f} s", flush=True)
-        data = Data(urls["uwsgi"])
-        paths = data.paths()
-        paths = {name: paths[name] for name in arguments.only or paths}
-        for name in SERVERS:
-            for asked in paths.values():
-                measure(urls[name], asked, data.key, 8, 2, directory)
-        memory = {name: pss(processes[name]) for name in SERVERS}
+        stand = Stand(stack, arguments.workers, arguments.threads)
+        data = stand.data["uwsgi"]
+        paths = {name: asked for name, asked in data.paths().items() if name in (arguments.only or data.paths())}
+        for name in paths:
+            for kind in KINDS:
+                stand.measure(kind, name, 8, 2)
+        rows = list(measurements(stand, list(paths), arguments))
+        memory = {kind: stand.memory(kind) for kind in KINDS}
+        starts = stand.starts
 
-        rows = []
-        print(f"\n{'':16}{'':>4}  {'uWSGI':>28}  {'gunicorn':>28}")
-        figures = f"  {'req/s':>9}{'p50 ms':>9}{'p99 ms':>10}"
-        print(f"{'path':16}{'c':>4}{figures}{figures}  ratio", flush=True)
-        for path, asked in paths.items():
-            for concurrency in CONCURRENCY:
-                found: dict[str, list[dict[str, Any]]] = {name: [] for name in SERVERS}
-                for number in range(arguments.rounds):
-                    for name in SERVERS if number % 2 == 0 else reversed(SERVERS):
-                        found[name].append(
-                            measure(urls[name], asked, data.key, concurrency, arguments.seconds, directory)
-                        )
-                row = {"path": path, "concurrency": concurrency, **{name: combine(found[name]) for name in SERVERS}}
-                row["ratio"] = row["uwsgi"]["rate"] / row["gunicorn"]["rate"]
-                rows.append(row)
-                columns = "".join(
-                    f"  {row[name]['rate']:9.1f}{row[name]['p50']:9.1f}{row[name]['p99']:10.1f}" for name in SERVERS
-                )
-                errors = {name: row[name]["errors"] for name in SERVERS if row[name]["errors"]}
-                print(
-                    f"{path:16}{concurrency:4}{columns}  {row['ratio']:5.2f}{f'  errors: {errors}' if errors else ''}",
-                    flush=True,
-                )
+    result: dict[str, Any] = {
+        "arguments": vars(arguments),
+        "rows": rows,
+        "geometric_mean": geometric_mean([row["ratio"] for row in rows]),
+        "lowest": min(row["ratio"] for row in rows),
+        "memory_mb": memory,
+        "memory_ratio": sum(memory["uwsgi"]) / sum(memory["gunicorn"]),
+        "start_seconds": starts,
+    }
+    print(f"\ngeometric mean of the ratios: {result['geometric_mean']:.2f}; lowest {result['lowest']:.2f}")
+    for kind in KINDS:
+        sizes = " + ".join(map(str, memory[kind]))
+        print(f"{kind}: PSS {sizes} = {sum(memory[kind])} MB; first answer after {starts[kind]:.1f} s")
+    print(f"PSS, uWSGI to gunicorn: {result['memory_ratio']:.2f}", flush=True)
 
-    mean = geometric_mean([row["ratio"] for row in rows])
-    lowest = min(row["ratio"] for row in rows)
-    print(f"\ngeometric mean of the ratios: {mean:.2f}; lowest {lowest:.2f}")
-    for name in SERVERS:
-        sizes = " + ".join(map(str, memory[name]))
-        print(f"{name}: PSS {sizes} = {sum(memory[name])} MB; first answer after {starts[name]:.1f} s")
-    (RESULTS / "serve.json").write_text(
-        json.dumps(
-            {
-                "machine": {
-                    "cpus": os.cpu_count(),
-                    "platform": platform.platform(),
-                    "python": platform.python_version(),
-                },
-                "arguments": vars(arguments),
-                "rows": rows,
-                "geometric_mean": mean,
-                "memory_mb": memory,
-                "start_seconds": starts,
-            },
-            indent=2,
-        )
-        + "\n"
-    )
+    result["machine"] = machine()
+    keep(result)
+    if not arguments.no_ceiling:
+        # nginx alone answers some.
+        galaxys = {name: asked for name, asked in paths.items() if name not in ("static", "mix")}
+        result["ceiling"] = ceiling(galaxys, data.headers, arguments.workers, arguments.seconds)
+        print("\nWithout any server, as many processes: requests/s, and uWSGI's share of it")
+        for name, rate in result["ceiling"].items():
+            best = max(row["uwsgi"]["rate"] for row in rows if row["path"] == name)
+            print(f"{name:16}{rate:9.1f}{best / rate:9.0%}", flush=True)
+        keep(result)
+    print(f"\n{json.dumps(result['machine'], indent=2)}\nall in {time.monotonic() - start:.0f} s")
     return 0
+
+
+def keep(result: dict[str, Any]) -> None:
+    (RESULTS / "serve.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def measurements(stand: Stand, paths: list[str], arguments: argparse.Namespace) -> Any:
+    """Yield the rows of the table, and print them."""
+    print(f"\n{'':16}{'':>4}  {'uWSGI':>28}  {'gunicorn':>28}")
+    figures = f"  {'req/s':>9}{'p50 ms':>9}{'p99 ms':>10}"
+    print(f"{'path':16}{'c':>4}{figures}{figures}  ratio", flush=True)
+    for path in paths:
+        for concurrency in arguments.concurrency:
+            found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+            for number in range(arguments.rounds):
+                for kind in KINDS if number % 2 == 0 else reversed(KINDS):
+                    found[kind].append(stand.measure(kind, path, concurrency, arguments.seconds))
+            row: dict[str, Any] = {
+                "path": path,
+                "concurrency": concurrency,
+                **{kind: combine(found[kind]) for kind in KINDS},
+            }
+            row["ratio"] = row["uwsgi"]["rate"] / row["gunicorn"]["rate"]
+            columns = "".join(
+                f"  {row[kind]['rate']:9.1f}{row[kind]['p50']:9.1f}{row[kind]['p99']:10.1f}" for kind in KINDS
+            )
+            errors = {kind: row[kind]["errors"] for kind in KINDS if row[kind]["errors"]}
+            print(
+                f"{path:16}{concurrency:4}{columns}  {row['ratio']:5.2f}{f'  errors: {errors}' if errors else ''}",
+                flush=True,
+            )
+            yield row
 
 
 if __name__ == "__main__":
