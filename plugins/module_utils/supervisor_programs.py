@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_restart import Successor
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, did_you_mean
 
 # http://supervisord.org/subprocess.html#process-states
@@ -47,6 +49,8 @@ class Program:
     name: str
     inputs: tuple[str, ...] = ()
     needs: Needs | None = None
+    # How one that replaces itself at SIGHUP tells how that went.
+    successor: Successor | None = None
 
 
 @dataclass
@@ -120,6 +124,7 @@ def converge(
     check_mode: bool = False,
     handover: Handover | None = None,
     refuse: bool = False,
+    restart: Collection[str] = (),
 ) -> Outcome:
     """Make supervisor run the group as configured, with processes no older than their inputs.
 
@@ -129,6 +134,7 @@ def converge(
     :param check_mode: Only tell what would be done.
     :param handover: Gives the work of processes that are gone to others.
     :param refuse: Have no such work handed over, but fail before anything is stopped.
+    :param restart: Names of processes to restart without another reason.
 
     The state decides, not what an earlier task of the run did: a run that was cut off after it wrote a
     file is finished by the next one. Before the first process is touched, those that will be are asked
@@ -141,13 +147,17 @@ def converge(
     if not check_mode:
         late = _apply_configuration(rpc, group, programs, outcome, None if refuse else handover)
     processes = {info["name"]: info for info in _processes(rpc, group)}
-    plan = [(program, *found) for program in programs if (found := _reason(program, processes, late))]
+    plan = [(program, *found) for program in programs if (found := _reason(program, processes, late, restart))]
     _ask([program for program, _deed, _why in plan])
     for program, deed, why in plan:
         name = f"{group}:{program.name}"
         outcome.actions.append(f"{deed} {name}: {why}")
         # In check mode, or new and therefore started with the group.
         if check_mode or program.name not in processes:
+            continue
+        pid = processes[program.name]["pid"]
+        if deed == "restart" and program.successor and program.successor.read(pid):
+            program.successor.replace(name, pid, functools.partial(rpc.signalProcess, name, "HUP"))
             continue
         if deed == "restart":
             rpc.stopProcess(name, True)
@@ -161,7 +171,7 @@ def converge(
     return outcome
 
 
-def _reason(program: Program, processes: dict[str, Any], late: set[str]) -> tuple[str, str] | None:
+def _reason(program: Program, processes: dict[str, Any], late: set[str], restart: Collection[str]) -> tuple[str, str] | None:
     """Return what is to be done with a process and why, if anything is."""
     info = processes.get(program.name)
     if info is None:
@@ -169,10 +179,13 @@ def _reason(program: Program, processes: dict[str, Any], late: set[str]) -> tupl
     if info["state"] not in ALIVE:
         return "start", f"it was {info['statename']}"
     changed_at, cause = last_change(program.inputs)
-    if changed_at > info["start"]:
+    since = program.successor.since(info["pid"]) if program.successor else None
+    if changed_at > (since or info["start"]):
         return "restart", f"{cause} is newer than the process"
     if program.name in late:
         return "restart", "it was given jobs that others had begun, which it looks for when it starts"
+    if program.name in restart:
+        return "restart", "it was asked for"
     return None
 
 

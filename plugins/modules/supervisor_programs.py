@@ -88,6 +88,11 @@ options:
         description: Have nothing handed over. If processes that are gone have work, fail before anything is stopped.
         type: bool
         default: false
+  restart:
+    description: Names of processes to restart even if nothing changed.
+    type: list
+    elements: str
+    default: []
   socket:
     description: Unix socket of supervisor.
     type: path
@@ -119,12 +124,14 @@ actions:
     - "restart gx:galaxy: /srv/galaxy/config/galaxy.ini is newer than the process"
 """
 
+import contextlib
 import json
 import subprocess
 import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dagobah.galaxy.plugins.module_utils import proof_logs
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs import (
     Handover,
     Needs,
@@ -133,6 +140,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_programs
     converge,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_rpc import connect
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_restart import Successor
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 # Exit status of a handover that found work and was asked to refuse.
@@ -141,6 +149,31 @@ REFUSED = 3
 
 def _needs(given: dict[str, Any] | None) -> Needs | None:
     return Needs(tuple(given["command"]), tuple(given["names"]), given["kind"]) if given else None
+
+
+def _successor(given: dict[str, Any] | None) -> Successor | None:
+    return Successor(given["state"], given["timeout"]) if given else None
+
+
+class Logs:
+    """The logs of programs that replace themselves: what they have written since the module began."""
+
+    def __init__(self, given: list[dict[str, Any]]) -> None:
+        self._paths = [item["successor"]["log"] for item in given if (item["successor"] or {}).get("log")]
+        self._inputs = [path for item in given if item["successor"] for path in item["inputs"]]
+        self._sizes = proof_logs.sizes(self._paths)
+
+    def quote(self) -> str:
+        """Return the telling lines, below a heading each; nothing if there are none."""
+        secrets: set[str] = set()
+        for path in self._inputs:
+            with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as stream:
+                secrets |= proof_logs.secrets_of_config(stream.read())
+        quoted = ""
+        for path in self._paths:
+            lines = proof_logs.excerpt(path, self._sizes[path], secrets=secrets, only_recent=True)
+            quoted += "".join(f"\n{line}" for line in ([f"{path} says:", *lines] if lines else []))
+        return quoted
 
 
 def handover_by(command: dict[str, Any], check_mode: bool) -> Handover:
@@ -172,6 +205,14 @@ def main() -> None:
                 "kind": {"type": "str", "default": "option"},
             },
         },
+        "successor": {
+            "type": "dict",
+            "options": {
+                "state": {"type": "path", "required": True},
+                "timeout": {"type": "float", "default": 600},
+                "log": {"type": "path"},
+            },
+        },
     }
     module = AnsibleModule(
         argument_spec={
@@ -185,17 +226,19 @@ def main() -> None:
                     "refuse": {"type": "bool", "default": False},
                 },
             },
+            "restart": {"type": "list", "elements": "str", "default": []},
             "socket": {"type": "path", "default": "/var/run/supervisor.sock"},
         },
         supports_check_mode=True,
     )
     group, socket = module.params["group"], module.params["socket"]
     programs = [
-        Program(name, tuple(item["inputs"]), _needs(item["needs"]))
+        Program(name, tuple(item["inputs"]), _needs(item["needs"]), _successor(item["successor"]))
         for item in module.params["programs"]
         for name in item["names"]
     ]
     handover = module.params["handover"]
+    logs = Logs(module.params["programs"])
     try:
         outcome = converge(
             connect(socket),
@@ -204,9 +247,10 @@ def main() -> None:
             module.check_mode,
             handover_by(handover, module.check_mode) if handover else None,
             refuse=bool(handover and handover["refuse"]),
+            restart=module.params["restart"],
         )
     except InputError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=f"{error}{logs.quote()}")
     except OSError as error:
         if not module.check_mode:
             module.fail_json(msg=f"supervisor does not answer at {socket} ({error}). Is it running?")

@@ -74,7 +74,7 @@ COLLECTIONS_OWN = (
     *("socket", "chmod-socket", "processes", "threads", "master", "need-app", "die-on-term", "enable-threads"),
     *("single-interpreter", "py-call-uwsgi-fork-hooks", "skip-atexit-teardown", "binary-path", "worker-reload-mercy"),
     *("thunder-lock", "buffer-size", "socket-timeout", "ignore-sigpipe", "ignore-write-errors", "vacuum", "strict"),
-    *("logto", "logfile-chmod", "stats"),
+    *("logto", "logfile-chmod", "stats", "master-fifo"),
 )
 
 # The lowest and highest that uWSGI's protocol (and nginx, which takes it over) can do with.

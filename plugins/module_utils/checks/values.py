@@ -42,6 +42,7 @@ RANGES: tuple[tuple[str, int, int | None, str], ...] = (
     ("galaxy_keep_releases", 2, None, " (the one that serves, and the one that a rollback needs)"),
     ("galaxy_trial_timeout", 1, 86400, " seconds"),
     ("uwsgi_log_rotations", 1, 3650, ""),
+    ("uwsgi_restart_timeout", 1, 86400, " seconds"),
 )
 
 # (variable, pattern, what is allowed)

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,3 +136,62 @@ def test_error_in_stop_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     target.attach()
     target.stop()
     assert "no queue" in caplog.text
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """What a worker tells somebody who waits for it."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    monkeypatch.setenv("GALAXY_HANDOVER_FD", f"{theirs}:{os.fstat(theirs).st_ino}")
+
+    def read() -> str:
+        with contextlib.suppress(BlockingIOError):
+            return os.read(ours, 4096).decode()
+        return ""
+
+    yield read
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    "options, number", [({}, 4), ({"cheaper": b"1"}, 1), ({"cheaper": b"1", "cheaper-initial": b"2"}, 2)]
+)
+def test_worker_tells_that_it_can_answer(
+    uwsgi: SimpleNamespace, heard: Callable[[], str], options: dict[str, bytes], number: int
+) -> None:
+    uwsgi.id, uwsgi.numproc, uwsgi.opt = 3, 4, options
+    log: list[str] = []
+    Worker(application(log), prove=lambda: log.append("prove")).attach()
+    assert log == ["startup", "prove"]
+    assert heard() == f"ready 3 {number}\n"
+
+
+def test_worker_that_cannot_answer_tells_why(
+    uwsgi: SimpleNamespace, heard: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("no\ndatabase")
+
+    monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    uwsgi.id = 2
+    with pytest.raises(SystemExit, match="1"):
+        Worker(application([]), prove=fail).attach()
+    assert heard() == "failed 2 no database\n"
+
+
+def test_worker_tells_nothing_to_a_file_that_has_taken_the_number(
+    uwsgi: SimpleNamespace, heard: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptor = os.environ["GALAXY_HANDOVER_FD"].partition(":")[0]
+    monkeypatch.setenv("GALAXY_HANDOVER_FD", f"{descriptor}:1")
+    uwsgi.id = 1
+    Worker(application([])).attach()
+    assert heard() == ""
+
+
+def test_nobody_waits_nothing_is_proved() -> None:
+    log: list[str] = []
+    Worker(application(log), prove=lambda: log.append("prove")).attach()
+    assert log == ["startup"]

@@ -11,6 +11,7 @@ and ``uwsgi --ini-paste galaxy.ini``. What happens then:
 
 * :mod:`galaxy_wsgi.factory` builds Galaxy once, in the uWSGI master (or in each worker with ``lazy-apps``);
 * :mod:`galaxy_wsgi.worker` starts in each worker what must not cross a fork, and stops it again in bounded time;
+* :mod:`galaxy_wsgi.proof` asks a worker that is to replace another, before it takes requests;
 * :mod:`galaxy_wsgi.environ` translates the WSGI environ of a request to an ASGI scope;
 * :mod:`galaxy_wsgi.bridge` runs the application for that scope, on the uWSGI thread that took the request.
 

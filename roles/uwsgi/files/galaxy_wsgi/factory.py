@@ -13,6 +13,7 @@ from typing import Any
 
 from . import server, shortcuts
 from .bridge import Bridge
+from .proof import prove
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,14 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
         _prepare_fork(galaxy_app)
     shortcuts.install(asgi_app)
     bridge = Bridge(asgi_app, state, _file_directories(local_conf))
-    Worker(asgi_app, start=start, stop=galaxy_app.shutdown, state=state, finish=bridge.sender.finish).attach()
+    Worker(
+        asgi_app,
+        start=start,
+        stop=galaxy_app.shutdown,
+        state=state,
+        prove=lambda: prove(asgi_app, state, local_conf.get("galaxy_url_prefix", "/")),
+        finish=bridge.sender.finish,
+    ).attach()
     return bridge
 
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import signal
 import socket
 import struct
@@ -53,7 +55,26 @@ def socket_timeout() -> float:
 
 def reload_mercy() -> float:
     """Return the seconds that a worker may take to end what it has begun, less some for shutting down."""
-    return max(_number("worker-reload-mercy", 60.0) - 10.0, 0.0)
+    return max(float(os.environ.get("GALAXY_HANDOVER_DRAIN") or _number("worker-reload-mercy", 60.0)) - 10.0, 0.0)
+
+
+def is_awaited() -> bool:
+    """Tell whether somebody waits to hear that the workers can answer (galaxy_handover.py)."""
+    return "GALAXY_HANDOVER_FD" in os.environ
+
+
+def tell(error: BaseException | None = None) -> None:
+    """Tell whoever waits for it that this worker can answer, or why it cannot."""
+    if not is_awaited():
+        return
+    # With "cheaper", not all workers are there from the beginning.
+    workers = int(_number("cheaper-initial", _number("cheaper", getattr(uwsgi, "numproc", 1))))
+    word, rest = ("failed", " ".join(str(error).split())[:500]) if error else ("ready", str(workers))
+    descriptor, _colon, inode = os.environ["GALAXY_HANDOVER_FD"].partition(":")
+    with contextlib.suppress(OSError, ValueError):
+        # uWSGI's own reload closes it, and something else may have its number.
+        if os.fstat(int(descriptor)).st_ino == int(inode):
+            os.write(int(descriptor), f"{word} {worker_id()} {rest}\n".encode())
 
 
 def is_stopping() -> bool:

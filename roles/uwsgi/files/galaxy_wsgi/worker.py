@@ -30,13 +30,16 @@ class Worker:
         start: Callable[[], None] = lambda: None,
         stop: Callable[[], None] = lambda: None,
         state: dict[str, Any] | None = None,
+        prove: Callable[[], None] = lambda: None,
         finish: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         """Make the worker.
 
+        :param prove: raises an error if the application cannot answer; called where another worker would be replaced
         :param finish: waits for what is still on its way to clients, for as many seconds at most
         """
         self._finish = finish
+        self._prove = prove
         self._lifespan = Lifespan(app, state if state is not None else {})
         self._start = start
         self._stop = stop
@@ -56,10 +59,14 @@ class Worker:
         try:
             self._lifespan.start()
             self._start()
-        except Exception:
+            if server.is_awaited():
+                self._prove()
+        except Exception as error:
             log.critical("The application did not start in worker %d", server.worker_id(), exc_info=True)
+            server.tell(error)
             # uWSGI would go on and serve with what is there. It starts another worker instead, after a pause.
             os._exit(1)
+        server.tell()
 
     def stop(self) -> None:
         """Shut the application down, and return after STOP_SECONDS at most; at a reload, let downloads end before."""

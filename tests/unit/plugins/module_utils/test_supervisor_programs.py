@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Supervisor:
     def getAllProcessInfo(self) -> list[dict[str, Any]]:  # noqa: N802
         other = {"group": "other", "name": "galaxy", "state": FATAL, "statename": "FATAL", "start": 0}
         return [other] + [
-            {"group": "gx", "name": name, "state": state, "statename": NAMES[state], "start": self.started}
+            {"group": "gx", "name": name, "state": state, "statename": NAMES[state], "start": self.started, "pid": 7}
             for name, state in self.states.items()
         ]
 
@@ -98,6 +99,66 @@ def test_restarts_what_is_older_than_its_inputs_one_after_the_other(config: str)
         ("startProcess", "gx:handler1", False),
     ]
     assert outcome.actions[0] == f"restart gx:galaxy: {config} is newer than the process"
+
+
+class Successor:
+    """Stands for a program that replaces itself, if it says so."""
+
+    def __init__(self, since: float | None, error: str = "") -> None:
+        self.path = ""
+        self._since = since
+        self._error = error
+
+    def read(self, pid: int) -> dict[str, Any] | None:
+        return {"pid": pid} if self._since is not None else None
+
+    def since(self, _pid: int) -> float | None:
+        return self._since
+
+    def replace(self, name: str, _pid: int, signal: Any) -> None:
+        signal()
+        if self._error:
+            raise InputError(f"{name}: {self._error}")
+
+
+def with_successor(config: str, since: float | None, error: str = "") -> list[Program]:
+    galaxy, *handlers = programs(config)
+    return [replace(galaxy, successor=Successor(since, error)), *handlers[:1]]
+
+
+def test_replaces_what_replaces_itself(config: str) -> None:
+    supervisor = Supervisor({"galaxy": RUNNING, "handler0": RUNNING}, started=time.time() - 60)
+    outcome = converge(supervisor, "gx", with_successor(config, time.time() - 30))
+    assert supervisor.deeds == [
+        ("signalProcess", "gx:galaxy", "HUP"),
+        ("stopProcess", "gx:handler0", True),
+        ("startProcess", "gx:handler0", False),
+    ]
+    assert outcome.actions[0] == f"restart gx:galaxy: {config} is newer than the process"
+
+
+def test_what_has_replaced_itself_is_as_young_as_it_says(config: str) -> None:
+    supervisor = Supervisor({"galaxy": RUNNING}, started=time.time() - 60)
+    assert not converge(supervisor, "gx", with_successor(config, time.time() + 1)[:1]).changed
+
+
+def test_what_could_replace_itself_and_does_not_is_stopped_and_started(config: str) -> None:
+    supervisor = Supervisor({"galaxy": RUNNING}, started=time.time() - 60)
+    converge(supervisor, "gx", with_successor(config, None)[:1])
+    assert supervisor.deeds == [("stopProcess", "gx:galaxy", True), ("startProcess", "gx:galaxy", False)]
+
+
+def test_one_that_is_not_replaced_ends_it_before_a_handler_is_stopped(config: str) -> None:
+    supervisor = Supervisor({"galaxy": RUNNING, "handler0": RUNNING}, started=time.time() - 60)
+    with pytest.raises(InputError, match="gx:galaxy: no database"):
+        converge(supervisor, "gx", with_successor(config, time.time() - 30, "no database"))
+    assert supervisor.deeds == [("signalProcess", "gx:galaxy", "HUP")]
+
+
+def test_restarts_what_it_is_asked_to(config: str) -> None:
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1)
+    outcome = converge(supervisor, "gx", programs(config), restart=["handler1"])
+    assert outcome.actions == ["restart gx:handler1: it was asked for"]
 
 
 def test_starts_what_does_not_run(config: str) -> None:

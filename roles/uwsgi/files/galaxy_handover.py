@@ -1,0 +1,408 @@
+# SPDX-FileCopyrightText: 2026 dagobah.galaxy contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replace uWSGI by another one while requests go on.
+
+    python3 galaxy_handover.py [OPTION ...] -- COMMAND [ARGUMENT ...]
+
+This is what supervisor runs as Galaxy's web program. It holds the listening sockets and starts the command, uWSGI,
+which inherits them. At SIGHUP it starts a second uWSGI beside the first. When each worker of that one has said that it
+can answer, the first one takes no more requests, ends those that it has, and leaves. A new uWSGI that ends, fails its
+own proof or takes too long is stopped, and the old one goes on. The state file tells how it went.
+
+uWSGI's own reload would hold all requests for as long as Galaxy loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import glob
+import grp
+import json
+import os
+import pwd
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+
+# Where systemd, whose way of handing sockets over uWSGI knows, puts the first one.
+FIRST_FD = 3
+# The workers' end of a pipe. galaxy_wsgi/worker.py writes "ready NUMBER OF-HOW-MANY" or "failed NUMBER WHY" to it.
+NOTIFY = "GALAXY_HANDOVER_FD"
+# Seconds that a uWSGI may take to end what it has begun, for the bridge.
+DRAIN = "GALAXY_HANDOVER_DRAIN"
+PR_SET_PDEATHSIG = 1
+
+LOADING, SERVING, LEAVING = "loading", "serving", "leaving"
+
+
+def listen(address: str, backlog: int, mode: int | None, owner: str | None) -> socket.socket:
+    """Return a socket that listens at host:port or at a path, as uWSGI would have made it."""
+    if address.startswith("/"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(address)
+        if mode is not None:
+            os.chmod(address, mode)
+        if owner:
+            os.chown(address, *ids(owner))
+    else:
+        host, _colon, port = address.rpartition(":")
+        listening = socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host.strip("[]"), int(port)))
+    listening.listen(backlog)
+    return listening
+
+
+def ids(owner: str) -> tuple[int, int]:
+    """Return the numbers of user:group, by names or numbers; -1 for one that is not given."""
+    user, _colon, group = owner.partition(":")
+    uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid if user else -1
+    gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid if group else -1
+    return uid, gid
+
+
+def inode(path: str) -> int:
+    """Return what tells a file from another that has taken its name; 0 if there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+@dataclass
+class Generation:
+    """One uWSGI: its master's process and what is known of it."""
+
+    pid: int
+    pipe: int
+    # By the clock of the files that it reads.
+    since: float
+    # Until when it has to be ready, or to have left.
+    deadline: float
+    state: str = LOADING
+    ready: set[str] = field(default_factory=set)
+    expected: int = 0
+    error: str = ""
+    # Where it takes commands: uWSGI's master FIFO.
+    fifo: int = -1
+    status: int | None = None
+
+    def hear(self) -> None:
+        """Take up what its workers have said."""
+        for line in os.read(self.pipe, 65536).decode(errors="replace").splitlines():
+            word, number, rest = [*line.split(" ", 2), "", ""][:3]
+            if word == "ready" and rest.isdigit():
+                self.ready.add(number)
+                self.expected = int(rest)
+            elif word == "failed":
+                self.error = f"worker {number} cannot answer: {rest}"
+
+    def is_ready(self) -> bool:
+        """Tell whether each of its workers can answer."""
+        return 0 < self.expected <= len(self.ready)
+
+    def end(self, number: int) -> None:
+        """Send a signal to all of its processes that are there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+class Handover:
+    """Keeps one uWSGI serving, and replaces it when told to."""
+
+    def __init__(self, options: argparse.Namespace, sockets: list[socket.socket]) -> None:
+        self._options = options
+        self._sockets = sockets
+        self._serving: Generation | None = None
+        self._next: Generation | None = None
+        self._leaving: list[Generation] = []
+        self._wanted = True
+        # What to exit with, once it is to stop.
+        self._status: int | None = None
+        # How the last try ended: when it was begun, and what was wrong.
+        self._tried = 0.0
+        self._error = ""
+        self._selector = selectors.DefaultSelector()
+        # Files of uWSGI's that a second one takes the names of.
+        self._paths: list[str] = [path for path in (options.fifo, options.stats) if path]
+        self._clean_up()
+
+    # --- The loop --------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until there is no uWSGI any more, and return the status to exit with."""
+        wake, signals = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(signals)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, lambda _number, _frame: None)
+        self._selector.register(wake, selectors.EVENT_READ)
+        while True:
+            self._step()
+            if not self._alive():
+                self._clean_up()
+                for path in filter(os.path.isabs, self._options.socket):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
+                return self._status or 0
+            for key, _events in self._selector.select(0.1 if self._next and self._next.is_ready() else 1.0):
+                if key.fd == wake:
+                    self._take(os.read(wake, 4096))
+                else:
+                    generation: Generation = key.data
+                    generation.hear()
+
+    def _take(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signal.SIGHUP:
+                self._wanted = True
+            elif number != signal.SIGCHLD:
+                self._stop(0)
+
+    def _step(self) -> None:
+        """Do what there is to do."""
+        self._reap()
+        if self._wanted and not self._next and self._status is None:
+            self._wanted = False
+            self._next = self._start()
+            self._tell()
+        self._judge()
+        now = time.monotonic()
+        for generation in self._alive():
+            if generation.state == LEAVING and now > generation.deadline:
+                say(f"uWSGI {generation.pid} has not left in time: killing it")
+                generation.end(signal.SIGKILL)
+
+    def _alive(self) -> list[Generation]:
+        return [generation for generation in (self._serving, self._next, *self._leaving) if generation]
+
+    # --- What becomes of one ---------------------------------------------------------------------------
+
+    def _start(self) -> Generation:
+        """Start uWSGI with the sockets."""
+        pipe, notify = os.pipe()
+        since = time.time()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become(notify)
+            finally:
+                os._exit(127)
+        os.close(notify)
+        os.set_blocking(pipe, False)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        generation = Generation(pid, pipe, since, time.monotonic() + self._options.timeout)
+        self._selector.register(pipe, selectors.EVENT_READ, generation)
+        say(f"started uWSGI {pid}" + (f" to replace {self._serving.pid}" if self._serving else ""))
+        return generation
+
+    def _become(self, notify: int) -> None:
+        """Become the command. Runs in the new process, and does not return."""
+        os.setpgid(0, 0)
+        # If this process is killed, uWSGI must not go on with the sockets.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        # Out of the way of each other first, then to their places.
+        sources = [*(listening.fileno() for listening in self._sockets), notify]
+        beyond = FIRST_FD + len(sources)
+        for place, copy in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for fd in sources], FIRST_FD):
+            os.dup2(copy, place)
+        os.environ.update(
+            {
+                "LISTEN_PID": str(os.getpid()),
+                "LISTEN_FDS": str(len(self._sockets)),
+                # With its inode, for another file may get the number later on.
+                NOTIFY: f"{FIRST_FD + len(self._sockets)}:{os.fstat(notify).st_ino}",
+                DRAIN: str(self._options.drain),
+            }
+        )
+        os.execvp(self._options.command[0], self._options.command)  # noqa: S606
+
+    def _judge(self) -> None:
+        """Let the new one take over if it is ready, and give it up if it is not going to be."""
+        new = self._next
+        if not new or self._status is not None:
+            return
+        if not new.error and time.monotonic() > new.deadline:
+            new.error = f"it was not ready in {self._options.timeout} seconds"
+        if new.error:
+            self._give_up(new)
+        elif new.is_ready() and self._has_its_own_files(new):
+            self._take_over(new)
+
+    def _has_its_own_files(self, new: Generation) -> bool:
+        """Tell whether a uWSGI has its FIFO and its statistics socket, which its master makes after its workers."""
+        for path in self._paths:
+            found = inode(path)
+            if not found or (self._serving and found == inode(alias(path, self._serving))):
+                return False
+        if new.fifo < 0:
+            new.fifo = os.open(self._options.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return True
+
+    def _take_over(self, new: Generation) -> None:
+        for path in self._paths:
+            os.link(path, alias(path, new))
+        old, self._serving, self._next = self._serving, new, None
+        new.state = SERVING
+        if old:
+            self._leave(old, self._options.drain)
+        self._tried, self._error = new.since, ""
+        say(f"uWSGI {new.pid} serves, after {time.time() - new.since:.1f} s")
+        self._tell()
+
+    def _give_up(self, new: Generation) -> None:
+        self._tried, self._error = new.since, new.error
+        say(f"uWSGI {new.pid} does not serve: {new.error}")
+        self._next = None
+        if new.status is None:
+            # Some of its workers may have begun with requests.
+            self._has_its_own_files(new)
+            self._leave(new, self._options.stop_timeout)
+        self._tell()
+
+    def _leave(self, old: Generation, seconds: float) -> None:
+        """Have one take no more requests, end those that it has, and go."""
+        old.state = LEAVING
+        old.deadline = time.monotonic() + seconds
+        self._leaving.append(old)
+        if old.fifo >= 0:
+            os.write(old.fifo, b"q")
+        else:
+            # While it loads, uWSGI takes no notice of any other signal.
+            old.end(signal.SIGKILL)
+
+    def _reap(self) -> None:
+        """See who has ended."""
+        for generation in self._alive():
+            pid, status = os.waitpid(generation.pid, os.WNOHANG)
+            if not pid:
+                continue
+            generation.status = os.waitstatus_to_exitcode(status)
+            with contextlib.suppress(BlockingIOError):
+                generation.hear()
+            # What it may have left behind.
+            generation.end(signal.SIGKILL)
+            self._close(generation)
+            if generation is self._next:
+                generation.error = generation.error or f"it ended with status {generation.status}"
+                self._give_up(generation)
+                if not self._serving:
+                    self._stop(1)
+            elif generation is self._serving:
+                say(f"uWSGI {generation.pid} has ended with status {generation.status}")
+                self._serving = None
+                # supervisor starts all of this again.
+                self._stop(1)
+            else:
+                self._leaving.remove(generation)
+                say(f"uWSGI {generation.pid} has left")
+            self._tell()
+
+    def _close(self, generation: Generation) -> None:
+        """Forget one that has ended. It has taken names of files with it, which may be those of the one that serves."""
+        self._selector.unregister(generation.pipe)
+        os.close(generation.pipe)
+        if generation.fifo >= 0:
+            os.close(generation.fifo)
+        for path in self._paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(alias(path, generation))
+            serving = self._serving
+            if serving and serving is not generation and inode(path) != inode(alias(path, serving)):
+                os.link(alias(path, serving), f"{path}.new")
+                os.rename(f"{path}.new", path)
+
+    def _stop(self, status: int) -> None:
+        """Stop all of them, in bounded time, and exit with a status then."""
+        if self._status is not None:
+            return
+        self._status = status
+        for generation in self._alive():
+            # While it loads or leaves, uWSGI takes no notice of any other signal.
+            generation.end(signal.SIGTERM if generation.state == SERVING else signal.SIGKILL)
+            generation.state = LEAVING
+            generation.deadline = time.monotonic() + self._options.stop_timeout
+
+    # --- What is told ----------------------------------------------------------------------------------
+
+    def _clean_up(self) -> None:
+        """Remove what a uWSGI may have left."""
+        for path in self._paths:
+            for left in (path, *glob.glob(f"{glob.escape(path)}.[0-9]*")):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(left)
+
+    def _tell(self) -> None:
+        """Write the state file."""
+        serving = self._serving
+        state = {
+            "pid": os.getpid(),
+            "master": serving.pid if serving else None,
+            "since": serving.since if serving else None,
+            "loading": self._next.since if self._next else None,
+            "tried": self._tried,
+            "error": self._error,
+        }
+        with open(f"{self._options.state}.new", "w", encoding="utf-8") as file:
+            json.dump(state, file)
+        os.rename(f"{self._options.state}.new", self._options.state)
+
+
+def alias(path: str, generation: Generation) -> str:
+    """Return a second name of a file, which uWSGI does not know and so does not take away."""
+    return f"{path}.{generation.pid}"
+
+
+def say(text: str) -> None:
+    """Write to the log, in the form of uWSGI's own lines."""
+    print(f"[handover] {time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+
+
+def octal(mode: str) -> int:
+    """Return a mode; uWSGI's option without a value means that anybody may write."""
+    return int(mode, 8) if mode.isdigit() else 0o666
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description="Replace uWSGI by another one while requests go on.")
+    parser.add_argument("--socket", action="append", required=True, help="where to listen, host:port or a path")
+    parser.add_argument("--chmod-socket", type=octal, help="mode of Unix sockets")
+    parser.add_argument("--chown-socket", help="user:group of Unix sockets")
+    parser.add_argument("--listen", type=int, default=100, help="connections that may wait at each socket")
+    parser.add_argument("--fifo", required=True, help="uWSGI's master FIFO")
+    parser.add_argument("--stats", help="uWSGI's statistics socket")
+    parser.add_argument("--state", required=True, help="file to say in how it went")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for a new uWSGI to be ready in")
+    parser.add_argument("--drain", type=float, default=600, help="seconds for an old one to end its requests in")
+    parser.add_argument("--stop-timeout", type=float, default=25, help="seconds for one to stop in at SIGTERM")
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the program."""
+    options = parse(sys.argv[1:])
+    sockets = []
+    for address in options.socket:
+        try:
+            sockets.append(listen(address, options.listen, options.chmod_socket, options.chown_socket))
+        except OSError as error:
+            say(f"cannot listen at {address}: {error.strerror}")
+            return 1
+    return Handover(options, sockets).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
