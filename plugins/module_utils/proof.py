@@ -409,15 +409,23 @@ def check_workers(
     }
 
 
-def _workers(read_stats: Callable[[str], Mapping[str, Any]], address: str) -> dict[int, dict[str, Any]]:
-    try:
-        stats = read_stats(address)
-    except (OSError, uwsgi_protocol.ProtocolError) as error:
-        raise LinkError(
-            "uWSGI's statistics on %s" % address,
-            _error(error),
-            "option stats of uWSGI, and whether uWSGI was restarted since it was set",
-        ) from error
+def _workers(
+    read_stats: Callable[[str], Mapping[str, Any]], address: str, patience: float = 3.0
+) -> dict[int, dict[str, Any]]:
+    """Return the workers by their numbers. A uWSGI that leaves may take the socket with it for a moment."""
+    began = time.monotonic()
+    while True:
+        try:
+            stats = read_stats(address)
+            break
+        except (OSError, uwsgi_protocol.ProtocolError) as error:
+            if time.monotonic() - began >= patience:
+                raise LinkError(
+                    "uWSGI's statistics on %s" % address,
+                    _error(error),
+                    "option stats of uWSGI, and whether uWSGI was restarted since it was set",
+                ) from error
+            time.sleep(0.1)
     return {int(worker["id"]): dict(worker) for worker in stats["workers"] if worker.get("pid")}
 
 

@@ -87,6 +87,9 @@ class Machine:
                 process.stdin.close()
                 reader.join(30)
 
+    def is_process(self, pid: int) -> bool:
+        return self.succeeds(f"test -e /proc/{pid}")
+
     def sql(self, query: str, database: str = "galaxy") -> list[str]:
         """Ask Galaxy's database; one line for each row."""
         answer = self.run("runuser -u postgres -- psql --tuples-only --no-align %s --command %s", database, query)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from requests_toolbelt import MultipartEncoder
-from support import KEPT_TEXT, ROOT, Dataset, Galaxy, Machine, Student
+from support import KEPT_TEXT, ROOT, START, Dataset, Galaxy, Machine, Student, wait_for
 from uwsgi_cases import read_cases
 
 # The one case that has no nginx.
@@ -256,11 +256,10 @@ def test_downloads_outlive_a_reload(machine: Machine, student: Student, large: D
     pids = set(machine.workers())
     response = slow_reader(student, large)
     machine.run("supervisorctl signal HUP gx:galaxy")
-    time.sleep(3)
+    wait_for("others have taken over", lambda: not pids & set(machine.workers()), START)
     rest = response.read()
     assert len(rest) == LARGE - 1
     assert student.galaxy.get("/api/version").status_code == 200
-    assert not pids & set(machine.workers())
 
 
 # --- Uploads -----------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_a_graceful_reload_fails_no_request(machine: Machine, galaxy: Galaxy) ->
         wait_for(
             "the old workers end",
             lambda: not [pid for pid in old if machine.succeeds(f"test -e /proc/{pid}")],
-            machine.stop_time("galaxy") + 60,
+            START,
         )
         galaxy.wait()
     finally:
