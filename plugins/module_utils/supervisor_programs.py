@@ -20,7 +20,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.values import Input
 # http://supervisord.org/subprocess.html#process-states
 STARTING, RUNNING, BACKOFF, STOPPING = 10, 20, 30, 40
 # http://supervisord.org/api.html: faults
-ABNORMAL_TERMINATION, SPAWN_ERROR, NOT_RUNNING = 40, 50, 70
+UNKNOWN_METHOD, ABNORMAL_TERMINATION, SPAWN_ERROR, NOT_RUNNING = 1, 40, 50, 70
 ALIVE = frozenset({STARTING, RUNNING, BACKOFF})
 
 # Programs that people wait for.
@@ -125,6 +125,7 @@ def converge(
     handover: Handover | None = None,
     refuse: bool = False,
     restart: Collection[str] = (),
+    groups: Any = None,
 ) -> Outcome:
     """Make supervisor run the group as configured, with processes no older than their inputs.
 
@@ -135,6 +136,7 @@ def converge(
     :param handover: Gives the work of processes that are gone to others.
     :param refuse: Have no such work handed over, but fail before anything is stopped.
     :param restart: Names of processes to restart without another reason.
+    :param groups: RPC interface of our plugin of supervisor's (roles/supervisor/files/dagobah_supervisor.py).
 
     The state decides, not what an earlier task of the run did: a run that was cut off after it wrote a
     file is finished by the next one. Before the first process is touched, those that will be are asked
@@ -145,7 +147,7 @@ def converge(
         _tell(handover("refuse" if refuse else "look"), outcome)
     late: set[str] = set()
     if not check_mode:
-        late = _apply_configuration(rpc, group, programs, outcome, None if refuse else handover)
+        late = _apply_configuration(rpc, groups, group, programs, outcome, None if refuse else handover)
     processes = {info["name"]: info for info in _processes(rpc, group)}
     plan = [(program, *found) for program in programs if (found := _reason(program, processes, late, restart))]
     _ask([program for program, _deed, _why in plan])
@@ -171,7 +173,9 @@ def converge(
     return outcome
 
 
-def _reason(program: Program, processes: dict[str, Any], late: set[str], restart: Collection[str]) -> tuple[str, str] | None:
+def _reason(
+    program: Program, processes: dict[str, Any], late: set[str], restart: Collection[str]
+) -> tuple[str, str] | None:
     """Return what is to be done with a process and why, if anything is."""
     info = processes.get(program.name)
     if info is None:
@@ -206,28 +210,35 @@ def _start(rpc: Any, name: str, wait: bool) -> None:
 
 
 def _apply_configuration(
-    rpc: Any, group: str, programs: list[Program], outcome: Outcome, handover: Handover | None
+    rpc: Any, groups: Any, group: str, programs: list[Program], outcome: Outcome, handover: Handover | None
 ) -> set[str]:
     """Let supervisor take up a new, changed or removed configuration of the group.
 
     Supervisor knows no smaller unit: it compares groups, and what changed is removed and added as a whole, stopped
-    (supervisord.py, diff_to_active; rpcinterface.py, removeProcessGroup). So a handler that comes or goes restarts the
-    web processes, too. Names as ours (gx:handler0) need a group; a program by itself can have no colon in its name
-    (datatypes.py, process_or_group_name).
+    (supervisord.py, diff_to_active; rpcinterface.py, removeProcessGroup). Names as ours (gx:handler0) need a group; a
+    program by itself can have no colon in its name (datatypes.py, process_or_group_name). A plugin of ours does better
+    where supervisord has loaded it: then a handler comes or goes, and the web processes go on.
 
     Returns the processes that run and have to be restarted to find the work that they were given.
     """
     added, changed, removed = rpc.reloadConfig()[0]
     if group in added or group in changed:
         _ask(programs)
+    stale = _stale(groups, group) if group in changed else None
     if group in changed or group in removed:
         if handover:
             handover("look")  # If it cannot be asked, this is the time to say so: nothing has been stopped.
-        _stop_group(rpc, group)
-        rpc.removeProcessGroup(group)
+        _stop(rpc, group, stale)
+        if stale is None:
+            rpc.removeProcessGroup(group)
     # Those that are gone have stopped, and those that are there have not been started, or are told to start again:
     # nobody has a job that somebody else has.
     late = _hand_over(handover, outcome) if handover else set()
+    if stale is not None:
+        started = set(groups.update(group))
+        outcome.actions += [f"stop {group}:{name}: its configuration is gone" for name in stale if name not in started]
+        outcome.actions += [f"start {group}:{name}: its configuration is new" for name in sorted(started)]
+        return late - started
     if group in added or group in changed:
         rpc.addProcessGroup(group)
         outcome.actions.append(f"start {group}:*: its configuration is new")
@@ -235,6 +246,16 @@ def _apply_configuration(
     if group in removed:
         outcome.actions.append(f"stop {group}:*: its configuration is gone")
     return late
+
+
+def _stale(groups: Any, group: str) -> list[str] | None:
+    """Return the processes that have to be stopped for the new configuration, None for all."""
+    try:
+        return list(groups.stale(group)) if groups else None
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != UNKNOWN_METHOD:
+            raise
+        return None
 
 
 def _hand_over(handover: Handover, outcome: Outcome) -> set[str]:
@@ -245,18 +266,21 @@ def _hand_over(handover: Handover, outcome: Outcome) -> set[str]:
     return {"galaxy" if name.startswith("main.") else name for name in report.get("recover", ())}
 
 
-def _stop_group(rpc: Any, group: str) -> None:
-    """Stop all processes of a group: handlers first, which take their time, while web processes still answer."""
-    for info in _processes(rpc, group):
-        if info["name"] not in WEB and info["state"] in ALIVE:
-            try:
-                rpc.stopProcess(f"{group}:{info['name']}", False)
-            except xmlrpc.client.Fault as fault:
-                if fault.faultCode != NOT_RUNNING:
-                    raise
+def _stop(rpc: Any, group: str, names: Collection[str] | None) -> None:
+    """Stop processes of a group, or all: handlers first, which take their time, while web processes still answer."""
+    alive = [info["name"] for info in _processes(rpc, group) if info["state"] in ALIVE]
+    chosen = [name for name in alive if names is None or name in names]
+    for name in sorted(chosen, key=WEB.__contains__):
+        if name in WEB:
+            while any(info["state"] == STOPPING for info in _processes(rpc, group)):
+                time.sleep(0.2)
+        try:
+            rpc.stopProcess(f"{group}:{name}", name in WEB)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != NOT_RUNNING:
+                raise
     while any(info["state"] == STOPPING for info in _processes(rpc, group)):
         time.sleep(0.2)
-    rpc.stopProcessGroup(group, True)
 
 
 def _processes(rpc: Any, group: str) -> list[dict[str, Any]]:

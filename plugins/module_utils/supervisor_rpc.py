@@ -37,8 +37,8 @@ class _UnixTransport(xmlrpc.client.Transport):
         return _UnixConnection(self._path, self._timeout)
 
 
-def connect(path: str, timeout: float = 600.0) -> Any:
-    """Return supervisor's RPC interface at a Unix socket.
+def connect(path: str, timeout: float = 600.0, interface: str = "supervisor") -> Any:
+    """Return supervisor's RPC interface at a Unix socket, or that of a plugin of its.
 
     :param path: The socket, ``/var/run/supervisor.sock`` on Debian.
     :param timeout: Seconds that one call may take; stopping waits as long as ``stopwaitsecs``.
@@ -46,4 +46,4 @@ def connect(path: str, timeout: float = 600.0) -> Any:
     Calls raise :class:`OSError` where nobody listens, :class:`xmlrpc.client.Fault` where supervisor refuses.
     """
     proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(path, timeout), allow_none=True)
-    return proxy.supervisor
+    return getattr(proxy, interface)

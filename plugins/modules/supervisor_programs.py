@@ -17,6 +17,8 @@ description:
   - The state of the processes decides, not what an earlier task changed. A run that was cut off is finished by
     the next one.
   - Other groups are left alone, also when their configuration changed.
+  - If supervisord has loaded the plugin of the role C(dagobah.galaxy.supervisor), only those processes are stopped
+    and started of which the configuration changed. Supervisor by itself stops and starts the whole group.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and tell what would be done without doing it.
@@ -248,6 +250,7 @@ def main() -> None:
             handover_by(handover, module.check_mode) if handover else None,
             refuse=bool(handover and handover["refuse"]),
             restart=module.params["restart"],
+            groups=connect(socket, interface="dagobah"),
         )
     except InputError as error:
         module.fail_json(msg=f"{error}{logs.quote()}")

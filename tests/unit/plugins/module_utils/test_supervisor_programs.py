@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+import xmlrpc.client
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ def programs(config: str) -> list[Program]:
 STOPPED_IN_ORDER = [
     ("stopProcess", "gx:handler0", False),
     ("stopProcess", "gx:handler1", False),
-    ("stopProcessGroup", "gx", True),
+    ("stopProcess", "gx:galaxy", True),
 ]
 
 ALL_RUNNING = {"galaxy": RUNNING, "handler0": RUNNING, "handler1": RUNNING}
@@ -185,6 +187,72 @@ def test_takes_up_a_configuration(config: str, reload: tuple[list[str], ...], de
     assert outcome.changed == bool(deeds)
 
 
+class Groups:
+    """Our plugin, of which the calls are written down among those of supervisor."""
+
+    def __init__(self, supervisor: Supervisor, stale: list[str], added: list[str]) -> None:
+        self.supervisor = supervisor
+        self._stale = stale
+        self._added = added
+
+    def stale(self, _group: str) -> list[str]:
+        return self._stale
+
+    def update(self, group: str) -> list[str]:
+        self.supervisor.calls.append(("update", group))
+        for name in self._stale:
+            del self.supervisor.states[name]
+        self.supervisor.states.update(dict.fromkeys(self._added, STARTING))
+        return self._added
+
+
+def test_with_the_plugin_only_what_changed_is_stopped(config: str) -> None:
+    supervisor = Supervisor(dict(ALL_RUNNING), started=time.time() + 1, reload=([], ["gx"], []))
+    handover = Handover(supervisor, **STRANDED, recover=["handler2", "handler0"])
+    groups = Groups(supervisor, ["handler1"], ["handler2"])
+    configured = [Program("galaxy", (config,)), Program("handler0", (config,)), Program("handler2", (config,))]
+    outcome = converge(supervisor, "gx", configured, handover=handover, groups=groups)
+    assert supervisor.deeds == [
+        ("handover", "look"),
+        ("stopProcess", "gx:handler1", False),
+        ("handover", "reassign"),
+        ("update", "gx"),
+        # It runs, and looks for work when it starts.
+        ("stopProcess", "gx:handler0", True),
+        ("startProcess", "gx:handler0", True),
+        ("handover", "reassign"),
+    ]
+    assert outcome.actions[:3] == [
+        TOLD,
+        "stop gx:handler1: its configuration is gone",
+        "start gx:handler2: its configuration is new",
+    ]
+
+
+def test_with_the_plugin_changed_web_processes_are_stopped_last(config: str) -> None:
+    supervisor = Supervisor(dict(ALL_RUNNING), started=time.time() + 1, reload=([], ["gx"], []))
+    groups = Groups(supervisor, ["galaxy", "handler0"], ["galaxy", "handler0"])
+    outcome = converge(supervisor, "gx", programs(config), groups=groups)
+    assert supervisor.deeds == [
+        ("stopProcess", "gx:handler0", False),
+        ("stopProcess", "gx:galaxy", True),
+        ("update", "gx"),
+    ]
+    assert [action.split(": ")[0] for action in outcome.actions] == ["start gx:galaxy", "start gx:handler0"]
+
+
+@pytest.mark.parametrize("code, asks", [(1, True), (10, False)], ids=["not loaded", "another fault"])
+def test_without_the_plugin_the_whole_group_is_replaced(config: str, code: int, asks: bool) -> None:
+    class Missing:
+        def stale(self, _group: str) -> list[str]:
+            raise xmlrpc.client.Fault(code, "")
+
+    supervisor = Supervisor(ALL_RUNNING, started=time.time() + 1, reload=([], ["gx"], []))
+    with contextlib.nullcontext() if asks else pytest.raises(xmlrpc.client.Fault):
+        converge(supervisor, "gx", programs(config), groups=Missing())
+    assert (("removeProcessGroup", "gx") in supervisor.deeds) == asks
+
+
 class Handover:
     """Writes down when it is asked for what, among the calls of supervisor."""
 
@@ -206,11 +274,11 @@ def test_web_processes_answer_until_the_last_handler_has_stopped(config: str) ->
 
         def stopProcess(self, name: str, wait: bool) -> None:  # noqa: N802
             self.calls.append(("stopProcess", name, wait))
-            self.states[name.removeprefix("gx:")] = STOPPING
+            self.states[name.removeprefix("gx:")] = STOPPED if wait else STOPPING
 
         def getAllProcessInfo(self) -> list[dict[str, Any]]:  # noqa: N802
             self.looks += 1
-            if self.looks == 4:
+            if self.looks == 3:
                 self.states.update(handler0=STOPPED, handler1=STOPPED)
                 self.calls.append(("they have stopped",))
             return super().getAllProcessInfo()
