@@ -157,6 +157,33 @@ def test_restart_with_jobs(machine: Machine, student: Student, history: str, unn
     assert in_jobs(machine, "sleep") == ["1"] * 12
 
 
+def pids(machine: Machine) -> dict[str, str]:
+    return {program: machine.run(f"supervisorctl pid gx:{program}") for program in machine.programs()}
+
+
+@pytest.mark.parametrize(
+    "what, variables, restarted",
+    [
+        # The web processes have to know that there is another: others take over from them.
+        ("a handler more", {"galaxy_handlers": 3}, {"handler0", "handler1", "handler2", "web"}),
+        ("one less", {"galaxy_handlers": 2}, {"handler0", "handler1", "handler2", "web"}),
+        ("job setting", {"galaxy_local_runner_workers": 3}, {"handler0", "handler1"}),
+        ("nginx", {"galaxy_local_runner_workers": 3, "nginx_static_expires": 7200}, set()),
+    ],
+)
+def test_only_what_a_change_is_about_is_restarted(
+    machine: Machine, unnoticed: Callable[[str], Any], what: str, variables: dict[str, Any], restarted: set[str]
+) -> None:
+    def running() -> dict[str, str]:
+        return {**pids(machine), "web": str(sorted(machine.workers()))}
+
+    before = running()
+    with unnoticed(what):
+        succeeded(play("site.yml", brand="Mended", **variables))
+    after = running()
+    assert {name for name in {*before, *after} if before.get(name) != after.get(name)} == restarted
+
+
 def test_no_job_was_done_twice_or_lost(machine: Machine, student: Student, history: str) -> None:
     assert set(in_jobs(machine, "__DATA_FETCH__")) == {"1"}
     assert machine.sql("SELECT DISTINCT state FROM job") == ["ok"]
