@@ -6,8 +6,8 @@
 
 This is what supervisor runs as Galaxy's web program. It holds the listening sockets and starts the command, uWSGI,
 which inherits them. At SIGHUP it starts a second uWSGI beside the first. When each worker of that one has said that it
-can answer, the first one takes no more requests, ends those that it has, and leaves. A new uWSGI that ends, fails its
-own proof or takes too long is stopped, and the old one goes on. The state file tells how it went.
+can answer, they begin, and the first one takes no more requests, ends those that it has, and leaves. A new uWSGI that
+ends, fails its own proof or takes too long is killed, and the old one goes on. The state file tells how it went.
 
 uWSGI's own reload would hold all requests for as long as Galaxy loads.
 """
@@ -32,7 +32,8 @@ from dataclasses import dataclass, field
 
 # Where systemd, whose way of handing sockets over uWSGI knows, puts the first one.
 FIRST_FD = 3
-# The workers' end of a pipe. galaxy_wsgi/worker.py writes "ready NUMBER OF-HOW-MANY" or "failed NUMBER WHY" to it.
+# The workers' end of a connection. Each says "ready NUMBER OF-HOW-MANY" or "failed NUMBER WHY", and takes no request
+# before its other end is closed (galaxy_wsgi/server.py).
 NOTIFY = "GALAXY_HANDOVER_FD"
 # Seconds that a uWSGI may take to end what it has begun, for the bridge.
 DRAIN = "GALAXY_HANDOVER_DRAIN"
@@ -82,7 +83,7 @@ class Generation:
     """One uWSGI: its master's process and what is known of it."""
 
     pid: int
-    pipe: int
+    line: socket.socket
     # By the clock of the files that it reads.
     since: float
     # Until when it has to be ready, or to have left.
@@ -95,15 +96,16 @@ class Generation:
     fifo: int = -1
     status: int | None = None
 
-    def hear(self) -> None:
-        """Take up what its workers have said."""
-        for line in os.read(self.pipe, 65536).decode(errors="replace").splitlines():
-            word, number, rest = [*line.split(" ", 2), "", ""][:3]
-            if word == "ready" and rest.isdigit():
-                self.ready.add(number)
-                self.expected = int(rest)
-            elif word == "failed":
-                self.error = f"worker {number} cannot answer: {rest}"
+    def hear(self) -> bool:
+        """Take up what its workers have said; tell whether they may say more."""
+        said = self.line.recv(65536)
+        word, number, rest = [*said.decode(errors="replace").split(" ", 2), "", ""][:3]
+        if word == "ready" and rest.isdigit():
+            self.ready.add(number)
+            self.expected = int(rest)
+        elif word == "failed":
+            self.error = f"worker {number} cannot answer: {rest}"
+        return bool(said)
 
     def is_ready(self) -> bool:
         """Tell whether each of its workers can answer."""
@@ -155,9 +157,9 @@ class Handover:
             for key, _events in self._selector.select(0.1 if self._next and self._next.is_ready() else 1.0):
                 if key.fd == wake:
                     self._take(os.read(wake, 4096))
-                else:
-                    generation: Generation = key.data
-                    generation.hear()
+                elif not key.data.hear():
+                    # uWSGI has reloaded itself, and closed what it did not know.
+                    self._selector.unregister(key.fileobj)
 
     def _take(self, numbers: bytes) -> None:
         for number in numbers:
@@ -187,20 +189,23 @@ class Handover:
 
     def _start(self) -> Generation:
         """Start uWSGI with the sockets."""
-        pipe, notify = os.pipe()
+        # One message at a time, whoever of them writes it.
+        line, notify = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         since = time.time()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become(notify)
+                self._become(notify.fileno())
+            except OSError as error:
+                say(f"{self._options.command[0]}: {error.strerror}")
             finally:
                 os._exit(127)
-        os.close(notify)
-        os.set_blocking(pipe, False)
+        notify.close()
+        line.setblocking(False)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        generation = Generation(pid, pipe, since, time.monotonic() + self._options.timeout)
-        self._selector.register(pipe, selectors.EVENT_READ, generation)
+        generation = Generation(pid, line, since, time.monotonic() + self._options.timeout)
+        self._selector.register(line, selectors.EVENT_READ, generation)
         say(f"started uWSGI {pid}" + (f" to replace {self._serving.pid}" if self._serving else ""))
         return generation
 
@@ -234,7 +239,7 @@ class Handover:
         if not new or self._status is not None:
             return
         if not new.error and time.monotonic() > new.deadline:
-            new.error = f"it was not ready in {self._options.timeout} seconds"
+            new.error = f"it was not ready in {self._options.timeout:.0f} seconds"
         if new.error:
             self._give_up(new)
         elif new.is_ready() and self._has_its_own_files(new):
@@ -246,15 +251,18 @@ class Handover:
             found = inode(path)
             if not found or (self._serving and found == inode(alias(path, self._serving))):
                 return False
-        if new.fifo < 0:
-            new.fifo = os.open(self._options.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        return True
+        with contextlib.suppress(OSError):
+            if new.fifo < 0:
+                new.fifo = os.open(self._options.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return new.fifo >= 0
 
     def _take_over(self, new: Generation) -> None:
-        for path in self._paths:
-            os.link(path, alias(path, new))
+        with contextlib.suppress(OSError):
+            for path in self._paths:
+                os.link(path, alias(path, new))
         old, self._serving, self._next = self._serving, new, None
         new.state = SERVING
+        new.line.shutdown(socket.SHUT_WR)
         if old:
             self._leave(old, self._options.drain)
         self._tried, self._error = new.since, ""
@@ -266,21 +274,27 @@ class Handover:
         say(f"uWSGI {new.pid} does not serve: {new.error}")
         self._next = None
         if new.status is None:
-            # Some of its workers may have begun with requests.
-            self._has_its_own_files(new)
-            self._leave(new, self._options.stop_timeout)
+            # Nobody will miss it: it has not taken a request.
+            self._leave(new, 0.0)
         self._tell()
+        if not self._serving:
+            # supervisor starts all of this again.
+            self._stop(1)
 
     def _leave(self, old: Generation, seconds: float) -> None:
         """Have one take no more requests, end those that it has, and go."""
-        old.state = LEAVING
+        was, old.state = old.state, LEAVING
         old.deadline = time.monotonic() + seconds
         self._leaving.append(old)
-        if old.fifo >= 0:
-            os.write(old.fifo, b"q")
-        else:
-            # While it loads, uWSGI takes no notice of any other signal.
+        if was == LOADING:
+            # uWSGI takes no notice of any other signal then.
             old.end(signal.SIGKILL)
+            return
+        try:
+            os.write(old.fifo, b"q")
+        except OSError:
+            # It has reloaded itself, and made another FIFO.
+            old.end(signal.SIGTERM)
 
     def _reap(self) -> None:
         """See who has ended."""
@@ -289,7 +303,8 @@ class Handover:
             if not pid:
                 continue
             generation.status = os.waitstatus_to_exitcode(status)
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):
+                # Why a worker has failed, perhaps.
                 generation.hear()
             # What it may have left behind.
             generation.end(signal.SIGKILL)
@@ -297,12 +312,9 @@ class Handover:
             if generation is self._next:
                 generation.error = generation.error or f"it ended with status {generation.status}"
                 self._give_up(generation)
-                if not self._serving:
-                    self._stop(1)
             elif generation is self._serving:
                 say(f"uWSGI {generation.pid} has ended with status {generation.status}")
                 self._serving = None
-                # supervisor starts all of this again.
                 self._stop(1)
             else:
                 self._leaving.remove(generation)
@@ -311,17 +323,19 @@ class Handover:
 
     def _close(self, generation: Generation) -> None:
         """Forget one that has ended. It has taken names of files with it, which may be those of the one that serves."""
-        self._selector.unregister(generation.pipe)
-        os.close(generation.pipe)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(generation.line)
+        generation.line.close()
         if generation.fifo >= 0:
             os.close(generation.fifo)
         for path in self._paths:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(alias(path, generation))
             serving = self._serving
-            if serving and serving is not generation and inode(path) != inode(alias(path, serving)):
-                os.link(alias(path, serving), f"{path}.new")
-                os.rename(f"{path}.new", path)
+            with contextlib.suppress(OSError):
+                if serving and serving is not generation and inode(path) != inode(alias(path, serving)):
+                    os.link(alias(path, serving), f"{path}.0")
+                    os.rename(f"{path}.0", path)
 
     def _stop(self, status: int) -> None:
         """Stop all of them, in bounded time, and exit with a status then."""
@@ -354,9 +368,13 @@ class Handover:
             "tried": self._tried,
             "error": self._error,
         }
-        with open(f"{self._options.state}.new", "w", encoding="utf-8") as file:
-            json.dump(state, file)
-        os.rename(f"{self._options.state}.new", self._options.state)
+        try:
+            with open(f"{self._options.state}.new", "w", encoding="utf-8") as file:
+                json.dump(state, file)
+            os.rename(f"{self._options.state}.new", self._options.state)
+        except OSError as error:
+            # The disk may be full. That is no reason to stop serving.
+            say(f"cannot write {self._options.state}: {error.strerror}")
 
 
 def alias(path: str, generation: Generation) -> str:
@@ -366,7 +384,8 @@ def alias(path: str, generation: Generation) -> str:
 
 def say(text: str) -> None:
     """Write to the log, in the form of uWSGI's own lines."""
-    print(f"[handover] {time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+    with contextlib.suppress(OSError):
+        print(f"[handover] {time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
 
 
 def octal(mode: str) -> int:

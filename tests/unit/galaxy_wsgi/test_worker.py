@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,19 +141,34 @@ def test_error_in_stop_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
-    """What a worker tells somebody who waits for it."""
-    ours, theirs = os.pipe()
-    os.set_blocking(ours, False)
-    monkeypatch.setenv("GALAXY_HANDOVER_FD", f"{theirs}:{os.fstat(theirs).st_ino}")
+    """What a worker tells somebody who waits for it, and who has told it to begin."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    ours.shutdown(socket.SHUT_WR)
+    monkeypatch.setenv("GALAXY_HANDOVER_FD", f"{theirs.fileno()}:{os.fstat(theirs.fileno()).st_ino}")
 
     def read() -> str:
         with contextlib.suppress(BlockingIOError):
-            return os.read(ours, 4096).decode()
+            return ours.recv(4096).decode()
         return ""
 
-    yield read
-    os.close(ours)
-    os.close(theirs)
+    with ours, theirs:
+        yield read
+
+
+def test_worker_waits_until_the_others_can_answer_too(uwsgi: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setenv("GALAXY_HANDOVER_FD", f"{theirs.fileno()}:{os.fstat(theirs.fileno()).st_ino}")
+    uwsgi.id = 1
+    waiting = threading.Thread(target=Worker(application([])).attach)
+    with ours, theirs:
+        waiting.start()
+        assert ours.recv(4096) == b"ready 1 1"
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        ours.shutdown(socket.SHUT_WR)
+        waiting.join(10)
+        assert not waiting.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +181,7 @@ def test_worker_tells_that_it_can_answer(
     log: list[str] = []
     Worker(application(log), prove=lambda: log.append("prove")).attach()
     assert log == ["startup", "prove"]
-    assert heard() == f"ready 3 {number}\n"
+    assert heard() == f"ready 3 {number}"
 
 
 def test_worker_that_cannot_answer_tells_why(
@@ -178,7 +194,7 @@ def test_worker_that_cannot_answer_tells_why(
     uwsgi.id = 2
     with pytest.raises(SystemExit, match="1"):
         Worker(application([]), prove=fail).attach()
-    assert heard() == "failed 2 no database\n"
+    assert heard() == "failed 2 no database"
 
 
 def test_worker_tells_nothing_to_a_file_that_has_taken_the_number(

@@ -234,7 +234,7 @@ def test_a_new_one_that_fails_replaces_nothing(start: Callable[..., Server], how
         server.version("v3")
         assert server.replace()["error"] == ""
         assert server.ask() == "v3"
-    assert set(load.answers) <= {"v1", "v2", "v3"}
+    assert set(load.answers) <= {"v1", "v3"}
 
 
 def test_a_signal_during_a_handover_is_remembered(server: Server) -> None:
@@ -292,16 +292,36 @@ def test_nothing_lives_on_when_a_master_is_killed(server: Server, whose: str) ->
     server.until("nobody listens", lambda: not _listens(server.address))
 
 
+def test_after_a_reload_of_its_own_uwsgi_is_replaced_all_the_same(server: Server) -> None:
+    master = server.serves()
+    server.version("v2")
+    os.kill(master, signal.SIGHUP)
+    server.until("it has reloaded", lambda: server.ask() == "v2")
+    server.version("v3")
+    state = server.replace()
+    assert state["error"] == ""
+    server.until("the old one has left", server.told(f"uWSGI {master} has left"))
+    assert {server.ask() for _round in range(10)} == {"v3"}
+
+
+def test_a_state_that_cannot_be_written_stops_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(state=tmp_path / "missing/state")
+    server.until("it serves", server.told("serves, after"))
+    assert server.ask() == "v1"
+    assert server.told("cannot write")()
+
+
 def _listens(address: str) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
 
 
-def test_a_first_one_that_fails_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how, why", [("broken", "it ended with status 22"), ("failing", "worker 2 cannot answer")])
+def test_a_first_one_that_fails_ends_it(tmp_path: Path, how: str, why: str) -> None:
     server = Server(tmp_path)
-    server.version("v1 broken")
+    server.version(f"v1 {how}")
     assert server.process.wait(15) == 1
-    assert "it ended with status 22" in server.log.read_text()
+    assert why in server.log.read_text()
 
 
 def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def is_awaited() -> bool:
 
 
 def tell(error: BaseException | None = None) -> None:
-    """Tell whoever waits for it that this worker can answer, or why it cannot."""
+    """Tell whoever waits for it that this worker can answer, or why it cannot; return when it may begin."""
     if not is_awaited():
         return
     # With "cheaper", not all workers are there from the beginning.
@@ -74,7 +74,9 @@ def tell(error: BaseException | None = None) -> None:
     with contextlib.suppress(OSError, ValueError):
         # uWSGI's own reload closes it, and something else may have its number.
         if os.fstat(int(descriptor)).st_ino == int(inode):
-            os.write(int(descriptor), f"{word} {worker_id()} {rest}\n".encode())
+            os.write(int(descriptor), f"{word} {worker_id()} {rest}".encode())
+            # The other end is closed when all of them can, and stays so.
+            os.read(int(descriptor), 1)
 
 
 def is_stopping() -> bool:
