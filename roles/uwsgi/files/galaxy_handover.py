@@ -29,6 +29,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 # Where systemd, whose way of handing sockets over uWSGI knows, puts the first one.
 FIRST_FD = 3
@@ -38,6 +39,12 @@ NOTIFY = "GALAXY_HANDOVER_FD"
 # Seconds that a uWSGI may take to end what it has begun, for the bridge.
 DRAIN = "GALAXY_HANDOVER_DRAIN"
 PR_SET_PDEATHSIG = 1
+# What one of these programs tells the newer one that takes its place.
+INHERITED = "GALAXY_HANDOVER_INHERITED"
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+with open(__file__, "rb") as this:
+    VERSION = this.read()
 
 LOADING, SERVING, LEAVING = "loading", "serving", "leaving"
 
@@ -135,7 +142,6 @@ class Handover:
         self._selector = selectors.DefaultSelector()
         # Files of uWSGI's that a second one takes the names of.
         self._paths: list[str] = [path for path in (options.fifo, options.stats) if path]
-        self._clean_up()
 
     # --- The loop --------------------------------------------------------------------------------------
 
@@ -143,13 +149,14 @@ class Handover:
         """Run until there is no uWSGI any more, and return the status to exit with."""
         wake, signals = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(signals)
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+        for number in (*SIGNALS, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._selector.register(wake, selectors.EVENT_READ)
         while True:
             self._step()
             if not self._alive():
-                self._clean_up()
+                self.clean_up()
                 for path in filter(os.path.isabs, self._options.socket):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(path)
@@ -172,6 +179,8 @@ class Handover:
         """Do what there is to do."""
         self._reap()
         if self._wanted and not self._next and self._status is None:
+            if self._serving and is_renewed():
+                self._renew()
             self._wanted = False
             self._next = self._start()
             self._tell()
@@ -184,6 +193,45 @@ class Handover:
 
     def _alive(self) -> list[Generation]:
         return [generation for generation in (self._serving, self._next, *self._leaving) if generation]
+
+    # --- A newer version of this program ---------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Let the newer version of this program go on from here, as this process. Does not return."""
+        generations = [each for each in (*self._leaving, self._serving) if each]
+        kept = {
+            "sockets": [listening.fileno() for listening in self._sockets],
+            "generations": [
+                {
+                    "pid": each.pid,
+                    "line": each.line.fileno(),
+                    "fifo": each.fifo,
+                    "since": each.since,
+                    "deadline": each.deadline,
+                }
+                for each in generations
+            ],
+            "tried": self._tried,
+        }
+        set_inheritable(kept, True)
+        os.environ[INHERITED] = json.dumps(kept)
+        say("there is a newer version of this program: going on with that")
+        # Until it listens to them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+
+    def take_up(self, kept: dict[str, Any]) -> None:
+        """Go on from where the older version was."""
+        set_inheritable(kept, False)
+        for each in kept["generations"]:
+            line = socket.socket(fileno=each["line"])
+            generation = Generation(each["pid"], line, each["since"], each["deadline"], LEAVING, fifo=each["fifo"])
+            self._leaving.append(generation)
+            self._selector.register(line, selectors.EVENT_READ, generation)
+        # The last of them serves.
+        self._serving = self._leaving.pop()
+        self._serving.state = SERVING
+        self._tried = kept["tried"]
 
     # --- What becomes of one ---------------------------------------------------------------------------
 
@@ -215,7 +263,7 @@ class Handover:
         # If this process is killed, uWSGI must not go on with the sockets.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+        for number in (*SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         # Out of the way of each other first, then to their places.
         sources = [*(listening.fileno() for listening in self._sockets), notify]
@@ -350,7 +398,7 @@ class Handover:
 
     # --- What is told ----------------------------------------------------------------------------------
 
-    def _clean_up(self) -> None:
+    def clean_up(self) -> None:
         """Remove what a uWSGI may have left."""
         for path in self._paths:
             for left in (path, *glob.glob(f"{glob.escape(path)}.[0-9]*")):
@@ -380,6 +428,25 @@ class Handover:
 def alias(path: str, generation: Generation) -> str:
     """Return a second name of a file, which uWSGI does not know and so does not take away."""
     return f"{path}.{generation.pid}"
+
+
+def set_inheritable(kept: dict[str, Any], inheritable: bool) -> None:
+    """Have the files that a newer version of this program needs stay open for it."""
+    for descriptor in [*kept["sockets"], *(each[key] for each in kept["generations"] for key in ("line", "fifo"))]:
+        # One that never served has no FIFO.
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, inheritable)
+
+
+def is_renewed() -> bool:
+    """Tell whether there is a newer version of this program, which can be read."""
+    try:
+        with open(__file__, "rb") as file:
+            text = file.read()
+        compile(text, __file__, "exec")
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return text != VERSION
 
 
 def say(text: str) -> None:
@@ -413,14 +480,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Run the program."""
     options = parse(sys.argv[1:])
-    sockets = []
-    for address in options.socket:
+    kept = json.loads(os.environ.pop(INHERITED, "{}"))
+    sockets = [socket.socket(fileno=descriptor) for descriptor in kept.get("sockets", ())]
+    for address in options.socket if not kept else ():
         try:
             sockets.append(listen(address, options.listen, options.chmod_socket, options.chown_socket))
         except OSError as error:
             say(f"cannot listen at {address}: {error.strerror}")
             return 1
-    return Handover(options, sockets).run()
+    handover = Handover(options, sockets)
+    if kept:
+        handover.take_up(kept)
+    else:
+        handover.clean_up()
+    return handover.run()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -71,7 +72,10 @@ class Server:
         (directory / "uwsgi.ini").write_text(text + "".join(f"{name} = {value}\n" for name, value in ini.items()))
         given = {"fifo": directory / "fifo", "stats": self.stats, "state": directory / "state", "chmod-socket": 660}
         given.update({name.replace("_", "-"): value for name, value in options.items()})
-        command = [sys.executable, FILES / "galaxy_handover.py", f"--socket={self.address}", f"--socket={self.path}"]
+        # One of its own, which a test may change.
+        self.program = directory / "galaxy_handover.py"
+        shutil.copy(FILES / self.program.name, self.program)
+        command = [sys.executable, self.program, f"--socket={self.address}", f"--socket={self.path}"]
         command += [f"--{name}={value}" for name, value in given.items()]
         command += ["--", Path(sys.executable).with_name("uwsgi"), "--ini", directory / "uwsgi.ini"]
         with self.log.open("w") as log:
@@ -280,7 +284,9 @@ def test_it_stops_in_bounded_time(server: Server) -> None:
     waiting.join()
     with pytest.raises(ConnectionRefusedError):
         server.ask()
-    assert {path.name for path in server.directory.iterdir()} <= {"version", "log", "uwsgi.log", "uwsgi.ini", "state"}
+    assert {path.name for path in server.directory.iterdir()} <= {
+        *("version", "log", "uwsgi.log", "uwsgi.ini", "state", "galaxy_handover.py")
+    }
 
 
 @pytest.mark.parametrize("whose", ["uWSGI's", "its own"])
@@ -302,6 +308,34 @@ def test_after_a_reload_of_its_own_uwsgi_is_replaced_all_the_same(server: Server
     assert state["error"] == ""
     server.until("the old one has left", server.told(f"uWSGI {master} has left"))
     assert {server.ask() for _round in range(10)} == {"v3"}
+
+
+def test_a_newer_version_of_it_goes_on_from_where_it_is(server: Server) -> None:
+    old = server.serves()
+    slow: list[str] = []
+    waiting = threading.Thread(target=lambda: slow.append(server.ask(6)))
+    waiting.start()
+    with Load(server) as load:
+        # It has one that serves, and one that leaves.
+        server.version("v2")
+        server.replace()
+        server.program.write_text(server.program.read_text().replace("[handover]", "[newer]"))
+        server.version("v3")
+        assert server.replace()["pid"] == server.process.pid
+        server.until("the first has left", server.told(f"uWSGI {old} has left"))
+    waiting.join()
+    assert slow == ["v1"]
+    assert set(load.answers) == {"v1", "v2", "v3"}
+    assert "[newer]" in server.log.read_text()
+    server.process.terminate()
+    assert server.process.wait(8) == 0
+
+
+def test_a_broken_version_of_it_is_left_alone(server: Server) -> None:
+    server.program.write_text("def broken(:")
+    server.version("v2")
+    assert server.replace()["error"] == ""
+    assert server.ask() == "v2"
 
 
 def test_a_state_that_cannot_be_written_stops_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
