@@ -128,7 +128,7 @@ class Server:
         return state
 
     def answers(self, version: str) -> None:
-        """Wait until only this version answers: the one before takes requests until it has heard that it is to leave."""
+        """Wait until only this version answers: the old one takes requests until it has heard that it is to leave."""
         self.until(f"only {version} answers", lambda: {self.ask() for _round in range(10)} == {version})
 
     def told(self, text: str) -> Callable[[], bool]:
