@@ -286,7 +286,8 @@ class Handover:
         new = self._next
         if not new or self._status is not None:
             return
-        if not new.error and time.monotonic() > new.deadline:
+        # The first one may take its time: there is no other that could serve.
+        if self._serving and not new.error and time.monotonic() > new.deadline:
             new.error = f"it was not ready in {self._options.timeout:.0f} seconds"
         if new.error:
             self._give_up(new)

@@ -354,6 +354,12 @@ def _listens(address: str) -> bool:
         return client.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
 
 
+def test_a_first_one_may_take_its_time(start: Callable[..., Server]) -> None:
+    # It takes half a second to load.
+    server = start(timeout=0.1)
+    server.serves()
+
+
 @pytest.mark.parametrize("how, why", [("broken", "it ended with status 22"), ("failing", "worker 2 cannot answer")])
 def test_a_first_one_that_fails_ends_it(tmp_path: Path, how: str, why: str) -> None:
     server = Server(tmp_path)
