@@ -95,7 +95,7 @@ class Repository:
         self.address = address
         self._work = work
 
-    def _git(self, directory: str, *arguments: str, strict: bool = True) -> str:
+    def _git(self, directory: str, *arguments: str) -> str:
         """Run Git in a directory of its own, whose configuration is the only one that it reads."""
         config = os.path.join(directory, "dagobah.config")
         if not os.path.exists(config):
@@ -113,7 +113,7 @@ class Repository:
             text=True,
             check=False,
         )
-        if strict and done.returncode:
+        if done.returncode:
             lines = done.stderr.strip().splitlines() or ["git ended with %d" % done.returncode]
             reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
             raise CheckoutError(mask_urls(reason))

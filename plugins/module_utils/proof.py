@@ -304,9 +304,10 @@ def check_uwsgi(
 
 
 def is_release(version: str, release: str) -> bool:
-    """Tell whether Galaxy's version is a release's. Classic Galaxy says 20.05, which is 20.5.0."""
-    classic = re.fullmatch(r"(\d\d)\.0([1-9])", version)
-    return version == release or bool(classic and re.match(r"%s\.%s\." % classic.groups(), release))
+    """Tell whether Galaxy's version is a release's. Until 22.05, Galaxy writes months as 05: 20.05 is 20.5.0."""
+    number = re.sub(r"^(\d\d)\.0([1-9])", r"\1.\2", version)
+    classic = number != version and number.count(".") == 1
+    return release in (number, number + ".0") or (classic and release.startswith(number + "."))
 
 
 def parse_version(body: bytes) -> str | None:

@@ -508,6 +508,11 @@ def test_the_logs_of_a_link(tmp_path: Path) -> None:
         ("20.09", "20.9.1", True),
         ("26.1", "26.1.2", False),
         ("26.10", "26.1.2", False),
+        # Checkouts.
+        ("22.05.1", "22.5.1", True),
+        ("22.05.1", "22.5.2", False),
+        ("26.1", "26.1.0", True),
+        ("26.2.dev0", "26.2.dev0", True),
     ],
 )
 def test_is_release(version: str, release: str, expected: bool) -> None:
