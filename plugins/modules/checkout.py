@@ -160,7 +160,8 @@ def main() -> None:
     )
     given = module.params
     if module.check_mode and not shutil.which("git"):
-        module.warn("git is not installed, so that in check mode nobody can tell what %s is" % given["commit"])
+        if not given["dest"]:
+            module.warn("git is not installed, so that in check mode nobody can tell what %s is" % given["commit"])
         module.exit_json(changed=False, commit="", release=given["fallback"], requirements="", client={})
     repository = Repository(given["repo"], module.tmpdir)
     dest = given["dest"]
