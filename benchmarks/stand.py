@@ -39,7 +39,7 @@ USER = "galaxy"
 NGINX_PORT = 18101
 OWN_PORT = 18201
 # Seconds until the first answer, and until a server that is asked to stop has stopped.
-START = 300
+START = 900
 STOP = 60
 
 

@@ -52,29 +52,37 @@ def dataset(student: Student, history: str) -> str:
     return made.id
 
 
-def without_token(answer: requests.Response) -> Any:
-    """Return a page without what is made for each visit."""
+def lasting(answer: requests.Response) -> Any:
+    """Return an answer without what is made for each visit, or by each process."""
     found = seen(answer)
-    if isinstance(found["body"], str):
-        found["body"] = re.sub(r'session_csrf_token = "[^"]*"', "", found["body"])
+    body = found["body"]
+    if isinstance(body, str):
+        found["body"] = re.sub(r'session_csrf_token = "[^"]*"|[0-9a-f-]{32,}|\b\d{10}\b', "...", body)
+    elif isinstance(body, dict):
+        body.pop("server_starttime", None)
+        # From a set.
+        body.get("builtin_converters", {}).get("tools", []).sort()
+    elif "create_time" in str(body):
+        # A history that someone gets who has none.
+        found["body"] = sorted(body[0])
     return found
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", PATHS)
 def test_page(alike: Alike, path: str, method: str) -> None:
-    assert alike(lambda server: without_token(server.ask(method, path, session=server.new_session())))["status"] < 500
+    assert alike(lambda server: lasting(server.ask(method, path)))["status"] < 500
 
 
 def test_first_page(alike: Alike) -> None:
     def ask(server: Server) -> Any:
-        answer = without_token(server.get("/", session=server.new_session()))
-        # It has the number of the process in it, and a session's.
+        answer = lasting(server.get("/"))
         return answer["status"], answer["headers"], len(answer["body"]) > 1000
 
     status, headers, whole = alike(ask)
     assert (status, whole) == (200, True)
-    assert "galaxysession" in dict(headers)["set-cookie"]
+    cookies = [value for name, value in headers if name == "set-cookie"]
+    assert [cookie.partition("=")[0] for cookie in cookies] == ["galaxysession", "galaxytoolrunnersession"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_first_page(alike: Alike) -> None:
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 def test_cors(alike: Alike, path: str, method: str, headers: dict[str, str]) -> None:
     def ask(server: Server) -> Any:
-        answer = without_token(server.ask(method, path, headers=headers, session=server.new_session()))
+        answer = lasting(server.ask(method, path, headers=headers))
         return answer["status"], [each for each in answer["headers"] if each[0].startswith(("access", "vary", "allow"))]
 
     alike(ask)
@@ -120,7 +128,7 @@ def test_session(alike: Alike) -> None:
         def post(path: str, form: dict[str, str]) -> None:
             answer = server.post(path, json=form, session=session)
             cookies = [value for key, value in seen(answer)["headers"] if key == "set-cookie"]
-            found.append((path, answer.status_code, re.sub("expires=[^;]+", "", str(cookies), flags=re.IGNORECASE)))
+            found.append((path, answer.status_code, cookies))
 
         whoami()
         account = {"email": f"{name}@example.org", "username": name, "confirm": password["password"], **password}
@@ -256,18 +264,6 @@ def test_tool_form(alike: Alike, history: str, key: dict[str, str]) -> None:
     assert answer["status"] == 200
 
 
-def test_old_page_with_a_form(alike: Alike, dataset: str, key: dict[str, str]) -> None:
-    """A page that is no FastAPI endpoint, which reads the body of its request."""
-    answer = alike(
-        lambda server: server.post(
-            "/dataset/set_edit",
-            json={"dataset_id": dataset, "operation": "attributes", "name": "named anew", "info": "Grüße"},
-            headers=key,
-        )
-    )
-    assert answer["status"] == 200
-
-
 # --- Below a prefix --------------------------------------------------------------------------------
 
 
@@ -277,7 +273,7 @@ def test_old_page_with_a_form(alike: Alike, dataset: str, key: dict[str, str]) -
 )
 def test_page_below_a_prefix(alike_below_prefix: Alike, path: str) -> None:
     def ask(server: Server) -> Any:
-        answer = without_token(server.get(path, session=server.new_session()))
+        answer = lasting(server.get(path))
         return (answer["status"], answer["headers"]) if path == "/" else answer
 
     alike_below_prefix(ask)
@@ -290,7 +286,7 @@ def test_request_below_a_prefix(alike_below_prefix: Alike) -> None:
 
 def test_cookie_below_a_prefix(alike_below_prefix: Alike) -> None:
     def ask(server: Server) -> str:
-        return str(server.get("/", session=server.new_session()).headers["set-cookie"])
+        return str(server.get("/").headers["set-cookie"])
 
     answer = alike_below_prefix(lambda server: re.sub(r"=[0-9a-f]+|expires=[^;]+", "", ask(server)))
     assert f"Path={PREFIX}" in answer

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 
 import pytest
@@ -17,7 +18,6 @@ PATHS = {
     "utf-8": "/probe/echo/gr%C3%BC%C3%9Fe/%E6%97%A5%E6%9C%AC",
     "not utf-8": "/probe/echo/%FF%FE",
     "two slashes": "/probe/echo//a//b",
-    "dots": "/probe/echo/a/./b",
     "percent": "/probe/echo/100%25",
     "signs": "/probe/echo/a:b@c!d$e'f(g)h*i;j=k",
     "query": "/probe/echo?a=1&a=2&b=&c=%C3%BC&d=x+y&e",
@@ -36,7 +36,8 @@ def test_method(alike: Alike, method: str) -> None:
 
 
 def test_method_that_is_none(alike: Alike) -> None:
-    assert alike(lambda server: server.ask("BREW", "/probe/echo"))["status"] == 405
+    # What no route of FastAPI's takes, Galaxy's older pages do not know either.
+    assert alike(lambda server: server.ask("BREW", "/probe/echo"))["status"] == 404
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -47,8 +48,12 @@ def test_path(alike: Alike, name: str) -> None:
     assert alike(ask)
 
 
-def test_path_that_a_slash_is_added_to(alike: Alike) -> None:
-    assert alike(lambda server: server.get("/api/histories/"))["status"] < 500
+def test_path_with_dots(alike: Alike) -> None:
+    def ask(server: Server) -> object:
+        return json.loads(server.raw("GET /probe/echo/a/./b/../c HTTP/1.1").partition(b"\r\n\r\n")[2])["path"]
+
+    answers = alike.differs(ask, "uWSGI gets the path that nginx matched its rules against")
+    assert answers == {"gunicorn": "/probe/echo/a/./b/../c", "uwsgi": "/probe/echo/a/c"}
 
 
 @pytest.mark.parametrize("path", ["/probe/json/", "/probe/headers/", "/api/version/"])
@@ -73,13 +78,23 @@ def test_headers(alike: Alike) -> None:
     assert b"a  b" in alike(ask)
 
 
-def test_repeated_headers(alike: Alike) -> None:
-    def ask(server: Server) -> bytes:
-        lines = "x-twice: one\nx-twice: two\naccept: a/b\naccept: c/d\ncookie: a=1\ncookie: b=2\nconnection: close"
-        return server.raw("GET /probe/echo HTTP/1.1", headers=lines).partition(b"\r\n\r\n")[2]
+def repeated(server: Server, name: str, *values: str) -> str:
+    """Return what comes of a header that is sent several times. One line or several are the same, says RFC 9110."""
+    lines = "\n".join([*(f"{name}: {value}" for value in values), "connection: close"])
+    answer = json.loads(server.raw("GET /probe/echo HTTP/1.1", headers=lines).partition(b"\r\n\r\n")[2])
+    return ("; " if name == "cookie" else ", ").join(value for key, value in answer["headers"] if key == name)
 
-    answer = alike(ask)
-    assert b'"a":"1","b":"2"' in answer
+
+def test_repeated_cookies(alike: Alike) -> None:
+    assert alike(lambda server: repeated(server, "cookie", "a=1", "b=2; c=3")) == "a=1; b=2; c=3"
+
+
+def test_repeated_headers(alike: Alike) -> None:
+    answers = alike.differs(
+        lambda server: repeated(server, "accept", "a/b", "c/d"),
+        "nginx before 1.23 does not put them together for uWSGI",
+    )
+    assert answers == {"gunicorn": "a/b, c/d", "uwsgi": "c/d"}
 
 
 def test_forwarded(alike: Alike) -> None:

@@ -302,8 +302,8 @@ def add_session_route(galaxy_app: Any) -> None:
 
     lock = threading.Lock()
 
-    @router.get("/session")
-    def session(_app: Annotated[Any, Depends(get_app_with_request_session)], seconds: float = 0) -> Any:
+    @router.get("/session", dependencies=[Depends(get_app_with_request_session)])
+    def session(seconds: float = 0) -> Any:
         """Return whose session this is, and how many there are."""
         registry = galaxy_app.model.session.registry.registry
         own = galaxy_app.model.session()

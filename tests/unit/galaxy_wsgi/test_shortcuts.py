@@ -20,7 +20,7 @@ from galaxy_wsgi.bridge import Bridge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, NoMatchFound, Route, Router
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -302,6 +302,46 @@ def test_a_route_that_is_added_later_is_found(call: Callable[..., Any]) -> None:
     shortcuts.install(app)
     app.get("/late/one")(lambda: "here")
     assert call(Bridge(app), path="/late/one").body == b'"here"'
+
+
+def test_links_are_the_same() -> None:
+    inner = APIRouter(prefix="/inner")
+    app = FastAPI()
+
+    @inner.get("/things/{thing}", name="thing")
+    @inner.get("/things", name="thing")
+    @inner.get("/others/{other}", name="other")
+    def endpoint() -> None: ...
+
+    app.include_router(inner)
+    app.get("/late/{other}/{more}", name="other")(endpoint)
+    app.mount("/mounted", Router([Route("/{deep}", lambda _request: PlainTextResponse(), name="deep")]), name="mounted")
+    app.mount("/", WSGIMiddleware(lambda _environ, _start: []))  # type: ignore[arg-type]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("thing", {}),
+        ("thing", {"thing": "a b"}),
+        ("other", {"other": 1}),
+        ("other", {"other": 1, "more": 2}),
+        ("other", {}),
+        ("mounted:deep", {"deep": "x"}),
+        ("nothing", {}),
+    ]
+
+    def links() -> list[str]:
+        found = []
+        for name, params in asked:
+            try:
+                found.append(str(app.url_path_for(name, **params)))
+            except NoMatchFound as error:
+                found.append(str(error))
+        return found
+
+    usual = links()
+    shortcuts.install(app)
+    assert links() == usual
+    assert usual[:4] == ["/inner/things", "/inner/things/a b", "/inner/others/1", "/late/1/2"]
+    app.get("/later", name="nothing")(endpoint)
+    assert links()[-1] == "/later"
 
 
 # --- Dependencies ----------------------------------------------------------------------------------

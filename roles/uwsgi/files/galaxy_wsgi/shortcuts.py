@@ -207,11 +207,12 @@ def _drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def narrow_routing(router: Any) -> None:
-    """Let a router look only at routes that can match, by the first two segments of the path.
+    """Let a router look only at routes that can match, by the first two segments of the path, or by the name.
 
     Galaxy has about 1,000 routes, which Starlette's router tries one after the other.
     """
     router.middleware_stack = Narrowed(router)
+    router.url_path_for = Named(router)
 
 
 class Narrowed:
@@ -258,6 +259,45 @@ class Narrowed:
         return router
 
 
+class Named:
+    """Makes links, as a router's ``url_path_for`` does. Galaxy makes several of each item of a list."""
+
+    def __init__(self, router: Any) -> None:
+        self.router = router
+        self._usual = router.url_path_for
+        self._count = len(router.routes)
+        # By name, in the order of the router; and what may have anything in it, as a mount has, which stands in each.
+        self._named: dict[str, list[Any]] = {}
+        self._others: list[Any] = []
+        for part in (part for route in router.routes for part in _parts(route)):
+            if hasattr(part, "endpoint"):
+                self._named.setdefault(part.name, [*self._others]).append(part)
+            else:
+                for each in (self._others, *self._named.values()):
+                    each.append(part)
+
+    def __call__(self, name: str, /, **path_params: Any) -> Any:
+        """Return the path of the first route of that name that has these parameters."""
+        from starlette.routing import NoMatchFound
+
+        if len(self.router.routes) != self._count:
+            return self._usual(name, **path_params)
+        for part in self._named.get(name, self._others):
+            with contextlib.suppress(NoMatchFound):
+                return part.url_path_for(name, **path_params)
+        raise NoMatchFound(name, path_params)
+
+
+def _parts(route: Any) -> Iterator[Any]:
+    """Yield a route, or those of a router that is included in another one, as FastAPI has it from 0.130 on."""
+    contexts = getattr(route, "effective_route_contexts", None)
+    if contexts is None:
+        yield route
+    else:
+        for context in contexts():
+            yield from _parts(getattr(context, "starlette_route", None) or context)
+
+
 def _segments(path: str) -> list[str]:
     """Return the first two segments of a path. A slash at the end makes no difference: a router may redirect it."""
     return path.removesuffix("/").split("/")[1:3]
@@ -274,17 +314,10 @@ def _path_below_mount(scope: Scope) -> str:
 
 def _beginnings(route: Any) -> Iterator[tuple[str, ...]]:
     """Yield how the paths of a route begin: up to two segments without parameters; () is any."""
-    contexts = getattr(route, "effective_route_contexts", None)
-    if contexts is not None:
-        # A router that is included in another one, as FastAPI has it from 0.130 on.
-        for context in contexts():
-            yield from _beginnings(getattr(context, "starlette_route", None) or context)
-        return
-    path = getattr(route, "path_format", None)
-    if not isinstance(path, str):
-        yield ()
-        return
-    yield tuple(itertools.takewhile(lambda segment: "{" not in segment, _segments(path)))
+    for part in _parts(route):
+        path = getattr(part, "path_format", None)
+        segments = _segments(path) if isinstance(path, str) else []
+        yield tuple(itertools.takewhile(lambda segment: "{" not in segment, segments))
 
 
 # --- What routes have in common ---------------------------------------------------------------------
