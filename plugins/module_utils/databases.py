@@ -39,13 +39,20 @@ copy = sqlite3.connect(":memory:")
 copy.deserialize(sys.stdin.buffer.read())
 copy.backup(sqlite3.connect(sys.argv[1], timeout=60))
 """
+# What has a schema's revision, and how it is asked.
+REVISIONS = {
+    "alembic_version": "SELECT version_num FROM alembic_version",
+    "migrate_version": "SELECT version FROM migrate_version WHERE repository_id = 'Galaxy'",
+}
 SQLITE_REVISIONS = """
 import os, sqlite3, sys
 if os.path.exists(sys.argv[1]):
     source = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, timeout=60)
-    if source.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
-        print(*sorted(row[0] for row in source.execute("SELECT version_num FROM alembic_version")))
-"""
+    for table, query in REVISIONS.items():
+        if source.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchone():
+            print(*(row[0] for row in source.execute(query)))
+            break
+""".replace("REVISIONS", repr(REVISIONS))
 
 # Takes away all that Galaxy has in its database, in one transaction with what a dump puts in its place.
 EMPTY = """
@@ -169,12 +176,13 @@ class Database:
         return self.run("psql", "-XAtq", "--set=ON_ERROR_STOP=1", f"--command={query}").strip()
 
     def revisions(self) -> list[str]:
-        """Return the revisions of its schema, by Alembic's numbers; none of a classic or an empty one."""
-        if self.is_postgresql:
-            if self.ask("SELECT to_regclass('alembic_version') IS NOT NULL") != "t":
-                return []
-            return sorted(self.ask("SELECT version_num FROM alembic_version").split())
-        return run([self.python, "-c", SQLITE_REVISIONS, self.name], self.user).split()
+        """Return the revisions of its schema, or the number of a classic one; none if it is empty."""
+        if not self.is_postgresql:
+            return sorted(run([self.python, "-c", SQLITE_REVISIONS, self.name], self.user).split())
+        for table, query in REVISIONS.items():
+            if self.ask(f"SELECT to_regclass('{table}') IS NOT NULL") == "t":
+                return sorted(self.ask(query).split())
+        return []
 
     def size(self) -> int:
         """Return how many bytes it takes."""
@@ -235,16 +243,20 @@ class Database:
             if writer.wait() or reader.wait():
                 raise DatabaseError(f"{self.name} was left as it is: {_reason(reason) or _reason(said)}")
 
-    def server(self, *commands: str) -> None:
+    def check_room(self, needed: int) -> None:
+        """Fail if the disk of this machine's own server has no room for so many bytes: what serves would fail, too."""
+        if self.is_postgresql and self.is_local:
+            require_room(self.server("SHOW data_directory").strip(), needed, "a copy of the database")
+
+    def server(self, *commands: str) -> str:
         """Have something done that takes the right to create databases: by the superuser, if the server is here."""
-        arguments = ["psql", "-Xq", "--set=ON_ERROR_STOP=1", *(f"--command={command}" for command in commands)]
+        arguments = ["psql", "-XAtq", "--set=ON_ERROR_STOP=1", *(f"--command={command}" for command in commands)]
         if self.is_local:
             parts = parse_database_url(self.url)
             host = [f"--host={parts['host']}"] if parts["host"] else []
-            run([*arguments, *host, f"--port={parts['port']}", "--dbname=postgres"], SUPERUSER)
-        else:
-            address, password = self.named("postgres").connection()
-            run([*arguments, f"--dbname={address}"], self.user, password)
+            return run([*arguments, *host, f"--port={parts['port']}", "--dbname=postgres"], SUPERUSER)
+        address, password = self.named("postgres").connection()
+        return run([*arguments, f"--dbname={address}"], self.user, password)
 
     def create(self) -> None:
         """Create it, empty."""
@@ -271,6 +283,14 @@ class Database:
         if not self.is_postgresql or self.is_local:
             return True
         return self.ask("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user") == "t"
+
+
+def require_room(directory: str, needed: int, what: str) -> None:
+    """Fail if a directory has no room for what is to be written there."""
+    info = os.statvfs(directory)
+    free = info.f_bavail * info.f_frsize
+    if free < needed:
+        raise DatabaseError(f"{directory} has {free / 1e6:.0f} MB left, and {what} takes up to {needed / 1e6:.0f} MB")
 
 
 def quoted(name: str) -> str:

@@ -13,7 +13,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.databases import Database, DatabaseError
+from ansible_collections.dagobah.galaxy.plugins.module_utils.databases import (
+    Database,
+    DatabaseError,
+    require_room,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.release_change import replace, sync_directory
 
 # One run at a time dumps, tries and restores.
@@ -42,7 +46,7 @@ def make(directory: str, databases: Sequence[Database], facts: dict[str, Any]) -
 
     It takes its name when all is in it, and on the disk.
     """
-    _check_space(directory, databases)
+    require_room(directory, sum(database.size() for database in databases), "the dump (galaxy_dump_dir)")
     for name in os.listdir(directory):
         if name.startswith(".new-"):
             _remove(os.path.join(directory, name))
@@ -86,21 +90,6 @@ def prune(directory: str, keep: int, needed: Sequence[str]) -> list[str]:
 def file_of(dump: str, number: int) -> str:
     """Return the file of one of the databases: Galaxy's own, and that of the tools that it has installed."""
     return os.path.join(dump, ("galaxy.dump", "install.dump")[number])
-
-
-def _check_space(directory: str, databases: Sequence[Database]) -> None:
-    needed = sum(database.size() for database in databases)
-    info = os.statvfs(directory)
-    free = info.f_bavail * info.f_frsize
-    if free < needed:
-        raise DatabaseError(
-            f"{directory} has {_megabytes(free)} left, and the database takes {_megabytes(needed)}; make room, or name"
-            " another directory in galaxy_dump_dir"
-        )
-
-
-def _megabytes(number: int) -> str:
-    return f"{number / 1e6:.0f} MB"
 
 
 def _private(name: str, flags: int) -> int:

@@ -10,6 +10,7 @@ mail, queues, other services) are taken out of its configuration, and jobs that 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import pwd
@@ -18,7 +19,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,7 +190,7 @@ def trial_sections(candidate: Candidate, directory: str, urls: Sequence[str]) ->
 
 
 def copies(databases: Sequence[Database], directory: str) -> list[Database]:
-    """Return the databases of a trial."""
+    """Return the databases of a trial, which are for some others."""
     return [
         database.named(f"{database.name}_trial" if database.is_postgresql else f"{directory}/data/{number}.sqlite")
         for number, database in enumerate(databases)
@@ -199,11 +200,12 @@ def copies(databases: Sequence[Database], directory: str) -> list[Database]:
 class Trial:
     """A release at work in a directory of its own."""
 
-    def __init__(self, candidate: Candidate, directory: str, user: str, copies: Sequence[Database]) -> None:
+    def __init__(self, candidate: Candidate, directory: str, user: str, originals: Sequence[Database]) -> None:
         self.candidate = candidate
         self.directory = directory
         self.user = user
-        self.copies = copies
+        self.originals = originals
+        self.copies = copies(originals, directory)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.config_file = f"{directory}/galaxy.ini"
         self.socket = f"{directory}/run/http.sock"
@@ -253,7 +255,8 @@ class Trial:
 
     def copy(self, dump: str) -> None:
         """Fill the copies of the databases from a dump."""
-        for number, database in enumerate(self.copies):
+        for number, (original, database) in enumerate(zip(self.originals, self.copies)):  # noqa: B905 - Python 3.9
+            database.check_room(original.size())
             database.create()
             with open(dumps.file_of(dump, number), "rb") as stream:
                 database.load(stream)
@@ -410,8 +413,6 @@ def processes_of(directory: str, proc: str = "/proc") -> list[int]:
 
 def ask(path: str, url: str, host: str, timeout: float = 60) -> tuple[int, bytes]:
     """Ask for a URL by HTTP at a Unix socket."""
-    import http.client
-
     connection = http.client.HTTPConnection("localhost", timeout=timeout)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.sock.settimeout(timeout)
@@ -435,7 +436,6 @@ def hold(
     revisions: Sequence[str],
     timeout: float,
     secrets: set[str],
-    note: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
     """Try a release, and return what was found: whether the migration can be run backwards, and how long all took.
 
@@ -450,7 +450,6 @@ def hold(
     def step(name: str) -> None:
         nonlocal began
         times[name] = round(time.monotonic() - began, 1)
-        note(name)
         began = time.monotonic()
 
     with trial.made():

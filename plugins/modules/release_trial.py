@@ -212,12 +212,7 @@ def main() -> None:
             )
         with dumps.alone(os.path.dirname(params["dump"])):
             found = trial.hold(
-                trial.Trial(
-                    candidate,
-                    params["directory"],
-                    params["user"],
-                    trial.copies(databases, params["directory"]),
-                ),
+                trial.Trial(candidate, params["directory"], params["user"], databases),
                 dump=params["dump"],
                 script=params["database_script"],
                 canary=params["canary"],

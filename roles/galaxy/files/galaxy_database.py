@@ -224,6 +224,9 @@ def revert(urls: list[str], revisions: list[str]) -> None:
         # The latest first.
         every = list(scripts.walk_revisions())
         parents = {script.revision: script._versioned_down_revisions for script in every}
+        unknown = [revision for revision in revisions if revision not in parents]
+        if unknown:
+            raise SystemExit(f"This release does not know {', '.join(unknown)}, and cannot lead back there.")
         superfluous = ancestors(manager.db_heads or (), parents) - ancestors(revisions, parents)
         steps = [
             MigrationStep.downgrade_from_script(scripts.revision_map, script)

@@ -106,3 +106,10 @@ def test_output_goes_to_a_file(tmp_path: Path) -> None:
     with open(tmp_path / "out", "wb") as stream:
         assert run(["echo", "text"], ME, stdout=stream) == ""
     assert (tmp_path / "out").read_text() == "text\n"
+
+
+def test_a_classic_schema_has_a_number(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "galaxy.sqlite") as connection:
+        connection.execute("CREATE TABLE migrate_version (repository_id TEXT, version INTEGER)")
+        connection.execute("INSERT INTO migrate_version VALUES ('Galaxy', 163), ('ToolShedInstall', 17)")
+    assert Database(f"sqlite:///{tmp_path}/galaxy.sqlite", ME, sys.executable).revisions() == ["163"]

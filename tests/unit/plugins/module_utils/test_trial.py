@@ -182,7 +182,7 @@ def hold(tmp_path: Path, release: Path, serving: Database) -> Hold:
             candidate(tmp_path, release=str(release), uwsgi=[str(release / "bin/uwsgi")], sections=sections),
             str(directory),
             ME,
-            trial.copies([serving], str(directory)),
+            [serving],
         )
         try:
             return trial.hold(
@@ -239,9 +239,8 @@ def test_another_release_that_answers_is_not_taken_for_it(tmp_path: Path, releas
         ),
         str(tmp_path / "trial"),
         ME,
-        [],
+        [serving],
     )
-    held.copies = [serving.named(str(tmp_path / "trial/data/0.sqlite"))]
     with held.made():
         held.start()
         with pytest.raises(TrialError, match=r"not answered as Galaxy 26.1.3 within 1 s \(status 200, Galaxy 26.1.2\)"):
@@ -251,8 +250,12 @@ def test_another_release_that_answers_is_not_taken_for_it(tmp_path: Path, releas
 def test_the_configuration_is_for_its_user_alone(tmp_path: Path) -> None:
     (tmp_path / "managed").mkdir()
     (tmp_path / "managed/shed_tool_conf.xml").write_text("<toolbox/>")
-    made = Trial(candidate(tmp_path, managed_config=str(tmp_path / "managed")), str(tmp_path / "t"), ME, [])
-    made.copies = [Database("postgresql:///galaxy_trial", ME)]
+    made = Trial(
+        candidate(tmp_path, managed_config=str(tmp_path / "managed")),
+        str(tmp_path / "t"),
+        ME,
+        [Database("postgresql:///galaxy", ME)],
+    )
     made.lay_out()
     parser = configparser.ConfigParser()
     parser.read(made.config_file)
