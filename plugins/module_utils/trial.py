@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -388,9 +389,10 @@ class Trial:
 
 
 def last_line(said: str) -> str:
-    """Return what a Python program says at its end."""
+    """Return what a Python program says at its end. SQLAlchemy's errors have the statement after that."""
     lines = [line for line in said.splitlines() if line.strip()]
-    return lines[-1][:800] if lines else ""
+    telling = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)] or lines
+    return telling[-1][:800] if telling else ""
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

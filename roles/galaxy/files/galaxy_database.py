@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
 import importlib.util
 import json
 import os
@@ -267,11 +268,9 @@ def attempt(urls: list[str], change: Callable[[], None], is_done: Callable[[], b
             if number > PATIENT_ATTEMPTS:
                 connection.execute(sqlalchemy.text(DISCONNECT))
             errors.clear()
-            try:
+            # What the database says is noted, in a line.
+            with contextlib.suppress(sqlalchemy.exc.DBAPIError):
                 change()
-            except sqlalchemy.exc.OperationalError:
-                if not any(code == LOCK_NOT_AVAILABLE for code, _text in errors):
-                    raise
             if is_done():
                 return None
             if not any(code == LOCK_NOT_AVAILABLE for code, _text in errors):

@@ -164,7 +164,7 @@ class TestFailing:
 
     def test_a_migration_that_fails_on_the_copy(self, runs: Runs, machine: Machine) -> None:
         machine.sql(
-            "CREATE TABLE dataset_storage_operation_run (id integer);"
+            "CREATE TABLE IF NOT EXISTS dataset_storage_operation_run (id integer);"
             " ALTER TABLE dataset_storage_operation_run OWNER TO galaxy"
         )
         code, output, asking = runs("upgrade, the migration fails in the trial", **UPGRADE)

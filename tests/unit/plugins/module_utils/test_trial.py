@@ -303,5 +303,9 @@ time.sleep(60)
 def test_the_last_line_of_a_traceback_tells() -> None:
     assert trial.last_line("Traceback\n  File\nValueError: no\n\n") == "ValueError: no"
     assert trial.last_line("") == ""
+    said = (
+        "Traceback\nsqlalchemy.exc.ProgrammingError: no table\n\n[SQL: CREATE\n]\n(Background on this error at: https)"
+    )
+    assert trial.last_line(said) == "sqlalchemy.exc.ProgrammingError: no table"
     with pytest.raises(DatabaseError, match="ValueError"):
         trial.run([sys.executable, "-c", "raise ValueError(1)"], ME, hint=trial.last_line)
