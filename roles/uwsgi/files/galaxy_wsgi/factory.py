@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import logging
 import os
 from collections.abc import Callable
@@ -42,6 +43,8 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
         for hook in hooks:
             hook()
 
+    # What two threads import at the same moment, each with its first request, one of them may get by half.
+    importlib.import_module("anyio._backends._asyncio")
     state: dict[str, Any] = {}
     if server.is_preloading():
         _prepare_fork(galaxy_app)
