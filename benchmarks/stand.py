@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
 import json
 import os
 import pwd
@@ -19,6 +20,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -107,6 +109,8 @@ class Server:
     def running(self, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
         """Run the server as supervisor does: as Galaxy's user, through the launcher, in a session of its own."""
         account = pwd.getpwnam(USER)
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", OWN_PORT + self.number), 5):
+            sys.exit(f"Port {OWN_PORT + self.number} is taken: another stand runs")
         config = self.configuration(directory)
         with config.with_suffix(".log").open("wb") as output:
             os.fchown(output.fileno(), account.pw_uid, account.pw_gid)

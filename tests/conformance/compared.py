@@ -47,7 +47,7 @@ class Server:
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request, as somebody new if not in a session. Redirects are answers, too."""
         session = options.pop("session", None) or self.new_session()
-        options = {"timeout": 120, "allow_redirects": False, **options}
+        options = {"timeout": 300, "allow_redirects": False, **options}
         response: requests.Response = session.request(method, f"{self.url}{self.prefix}{path}", **options)
         return response
 

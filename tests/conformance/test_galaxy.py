@@ -281,7 +281,7 @@ def test_page_below_a_prefix(alike_below_prefix: Alike, path: str) -> None:
 
 def test_request_below_a_prefix(alike_below_prefix: Alike) -> None:
     answer = alike_below_prefix(lambda server: server.get("/probe/echo/a%2Fb?c=d"))
-    assert answer["body"]["url"] == f"http://{HOST}{PREFIX}/probe/echo/a%2Fb?c=d"
+    assert answer["body"]["url"] == f"http://{HOST}{PREFIX}/probe/echo/a/b?c=d"
 
 
 def test_cookie_below_a_prefix(alike_below_prefix: Alike) -> None:
