@@ -291,6 +291,8 @@ def main() -> int:
             (prefix, kind) for prefix in dict.fromkeys(("", arguments.prefix)) for kind in ("uwsgi", "gunicorn")
         )
     ]
+    # Who is told to end, ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_told: sys.exit(1))
     with ExitStack() as stack:
         directory = stack.enter_context(workplace())
         stack.enter_context(nginx(servers, directory, arguments.address))
