@@ -25,6 +25,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.listening im
     check_http,
     check_nginx,
     check_ports,
+    check_tls,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import check_names
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_directories
@@ -58,6 +59,7 @@ def check(
     problems += check_values(good, specs)
     problems += check_source(good, platform)
     problems += check_nginx(good)
+    problems += check_tls(good)
     problems += check_directories(good)
     problems += check_ports(good)
     problems += check_http(good)

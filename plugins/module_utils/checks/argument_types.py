@@ -38,7 +38,7 @@ def check_types(specs: Mapping[str, Spec], values: Variables) -> tuple[list[Prob
             if spec.get("required"):
                 problems.append(problem(name, None, f"has to be given: {_expected(spec)}"))
             continue
-        value = values[name]
+        value = _word(values[name], spec)
         secret = bool(spec.get("no_log"))
         if not _fits(value, spec.get("type", "str")):
             hint = ""
@@ -74,6 +74,12 @@ def _expected(spec: Spec) -> str:
             name + (" (required)" if item.get("required") else "") for name, item in options.items()
         )
     return words
+
+
+def _word(value: t.Any, spec: Spec) -> t.Any:
+    """Return the choice that YAML has taken for true or false, such as an unquoted off."""
+    words = [choice for choice in spec.get("choices") or [] if choice in (TRUE_WORDS if value else FALSE_WORDS)]
+    return words[0] if isinstance(value, bool) and spec.get("type", "str") == "str" and len(words) == 1 else value
 
 
 def _fits(value: t.Any, kind: str) -> bool:

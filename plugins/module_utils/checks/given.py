@@ -72,6 +72,12 @@ def sockets(variables: Variables) -> list[tuple[str, str]]:
     return [(where, str(item)) for item in (value if isinstance(value, list) else [value]) if item not in (None, "")]
 
 
+def nginx_listens(variables: Variables) -> list[tuple[str, str]]:
+    """Return where nginx listens, each with the variable in which it is given."""
+    names = ["nginx_listen"] + (["nginx_tls_listen"] if variables.get("nginx_tls", "off") != "off" else [])
+    return [(name, str(item)) for name in names for item in variables.get(name) or []]
+
+
 def http(variables: Variables) -> tuple[str, str]:
     """Return where uWSGI's own HTTP is given, and its address; "" if there is none."""
     where, value = effective(variables, "http", "uwsgi_http")

@@ -13,6 +13,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     Variables,
     account,
     database_connection,
+    nginx_listens,
     sockets,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import DIRECTORIES, inside
@@ -22,7 +23,19 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.values import shown
 # Names under which an instance is known to the machine.
 NAMES = ("galaxy_instance_name", "galaxy_root", "galaxy_supervisor_group")
 # What stands in the part of nginx's site that its instances share.
-OF_THE_SITE = ("nginx_listen", "nginx_server_names", "nginx_server_directives")
+OF_THE_SITE = (
+    "nginx_listen",
+    "nginx_server_names",
+    "nginx_server_directives",
+    "nginx_tls",
+    "nginx_tls_listen",
+    "nginx_tls_certificate",
+    "nginx_tls_key",
+    "nginx_login_rate",
+    "nginx_upload_rate",
+    "nginx_hsts_max_age",
+    "nginx_security_headers",
+)
 
 
 def check_instances(instances: Mapping[str, Variables]) -> list[Problem]:
@@ -95,6 +108,5 @@ def _check_site(where: str, one: Variables, other: Variables) -> Iterator[Proble
 
 
 def _addresses(variables: Variables) -> set[tuple[str, str]]:
-    listen: list[t.Any] = variables.get("nginx_listen") or []
     names: list[t.Any] = variables.get("nginx_server_names") or []
-    return {(str(item).split(" ", maxsplit=1)[0], str(name)) for item in listen for name in names}
+    return {(item.split(" ", maxsplit=1)[0], str(name)) for _where, item in nginx_listens(variables) for name in names}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
@@ -13,6 +14,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     galaxy_options,
     http,
     is_true,
+    nginx_listens,
     sockets,
     uwsgi_options,
 )
@@ -20,6 +22,8 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 
 SERVER_NAME = re.compile(r"[^\s;{}$\"'\\#]+")
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+HEADER_VALUE = re.compile(r"[ !#%-\[\]-~]*")
 HEADER_VARIABLE = re.compile(r"HTTP_[A-Z0-9_]+")
 LISTEN = re.compile(
     r"(?:(?P<address>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+):)?(?P<port>\d+)(?P<parameters>(?: [a-z0-9_=]+)*)"
@@ -32,17 +36,8 @@ ANY_ADDRESS = ("", "*", "0.0.0.0", "[::]")  # noqa: S104 (names to refuse)
 
 def check_nginx(variables: Variables) -> Iterator[Problem]:
     """Check what is in nginx's site."""
-    listen = variables.get("nginx_listen")
-    if listen is not None and not listen:
-        yield problem("nginx_listen", listen, 'has to name at least one port, such as "80"')
-    for item in listen or []:
-        found = LISTEN.fullmatch(str(item))
-        if not found:
-            yield problem(
-                "nginx_listen", item, 'has to be a port or address:port, such as "80", "[::]:80" or "443 ssl"'
-            )
-        elif not 1 <= int(found["port"]) <= 65535:
-            yield problem("nginx_listen", item, "the port has to be from 1 to 65535")
+    for variable, example in (("nginx_listen", 80), ("nginx_tls_listen", 443)):
+        yield from _check_listen(variable, variables.get(variable), example)
     names = variables.get("nginx_server_names")
     if names is not None and not names:
         yield problem("nginx_server_names", names, "has to name at least one name; _ is any")
@@ -62,6 +57,75 @@ def check_nginx(variables: Variables) -> Iterator[Problem]:
             yield problem("nginx_server_directives", item, "a directive of nginx ends with ; or a block with }")
         elif text.count("{") != text.count("}"):
             yield problem("nginx_server_directives", item, "{ and } do not match")
+    for name, value in (variables.get("nginx_security_headers") or {}).items():
+        if not HEADER_NAME.fullmatch(str(name)):
+            yield problem("nginx_security_headers", name, "has to be the name of a header")
+        if not HEADER_VALUE.fullmatch(str(value if value is not None else "")):
+            yield problem(
+                f"nginx_security_headers.{name}", value, 'has to be one line of ASCII, without " and \\ and $'
+            )
+
+
+def _check_listen(variable: str, listen: t.Any, example: int) -> Iterator[Problem]:
+    if listen is not None and not listen:
+        yield problem(variable, listen, f'has to name at least one port, such as "{example}"')
+    for item in listen or []:
+        found = LISTEN.fullmatch(str(item))
+        if not found:
+            yield problem(variable, item, f'has to be a port or address:port, such as "{example}" or "[::]:{example}"')
+        elif not 1 <= int(found["port"]) <= 65535:
+            yield problem(variable, item, "the port has to be from 1 to 65535")
+        elif "ssl" in found["parameters"].split():
+            yield problem(
+                variable, item, "without ssl; nginx_tls says whether there is TLS, and nginx_tls_listen where"
+            )
+
+
+# What a certificate and its key are given as, and what else there may be in the name of a file.
+PEM = "-----BEGIN "
+
+
+def check_tls(variables: Variables) -> Iterator[Problem]:
+    """Check nginx's TLS: where the certificate comes from, and what that takes."""
+    tls = variables.get("nginx_tls", "off")
+    given = {name: str(variables.get(name) or "") for name in ("nginx_tls_certificate", "nginx_tls_key")}
+    if tls != "off" and "uwsgi_socket" in variables and not sockets(variables):
+        yield problem("nginx_tls", tls, "there is no nginx (uwsgi_socket is empty), and uwsgi_http speaks no TLS")
+    for name, value in given.items():
+        secret = name.endswith("key")
+        if tls == "files" and not value:
+            yield problem(
+                name, value, 'has to be given with nginx_tls "files", a path on the machine or the text in PEM'
+            )
+        elif tls != "files" and value:
+            yield problem(name, value, f'belongs to nginx_tls "files", and nginx_tls is "{tls}"', secret=secret)
+        elif value.startswith("/"):
+            yield from check_path(name, value)
+        elif value and PEM not in value:
+            yield problem(name, value, "has to be a path on the machine, or text in PEM", secret=secret)
+        elif value and ("PRIVATE KEY" in value) != secret:
+            what = "a certificate" if secret else "a private key"
+            yield problem(name, value, f"is {what}", secret=True)
+    names = [str(name) for name in variables.get("nginx_server_names") or []]
+    if tls in ("files", "acme") and "_" in names:
+        yield problem("nginx_server_names", names, f'has to be the names in the certificate with nginx_tls "{tls}"')
+    if tls == "acme":
+        for name in names:
+            if name != "_" and ("." not in name or "*" in name or re.fullmatch(r"[0-9.]+|\[.*\]", name)):
+                yield problem("nginx_server_names", name, "no authority certifies it this way; name full host names")
+        listen = variables.get("nginx_listen")
+        if listen is not None and not any(str(item).split(" ")[0].rpartition(":")[2] == "80" for item in listen):
+            yield problem(
+                "nginx_listen",
+                listen,
+                "the authority asks at port 80, which has to be among them or lead there",
+                fatal=False,
+            )
+    if tls != "off":
+        plain = {str(item).split(" ")[0] for item in variables.get("nginx_listen") or []}
+        for item in variables.get("nginx_tls_listen") or []:
+            if str(item).split(" ")[0] in plain:
+                yield problem("nginx_tls_listen", item, "is in nginx_listen, too; each needs a port of its own")
 
 
 def check_ports(variables: Variables) -> Iterator[Problem]:
@@ -115,10 +179,10 @@ def _check_tcp(where: str, socket: str, variables: Variables) -> Iterator[Proble
             "uWSGI's protocol knows no password, and whoever reaches this port passes nginx by; allowed is one address,"
             f" such as 127.0.0.1:{port}",
         )
-    for item in variables.get("nginx_listen") or []:
-        listen = LISTEN.fullmatch(str(item))
+    for variable, item in nginx_listens(variables):
+        listen = LISTEN.fullmatch(item)
         if listen and int(listen["port"]) == port and (listen["address"] or "") in (*ANY_ADDRESS, host):
-            yield problem("nginx_listen", item, f"uWSGI has that port ({where}: {socket}); each needs one of its own")
+            yield problem(variable, item, f"uWSGI has that port ({where}: {socket}); each needs one of its own")
 
 
 def check_http(variables: Variables) -> Iterator[Problem]:
@@ -140,11 +204,11 @@ def check_http(variables: Variables) -> Iterator[Problem]:
         other = SOCKET.fullmatch(socket)
         if other and int(other["port"]) == port and (host in (*ANY_ADDRESS, other["host"])):
             yield problem(where, address, f"uwsgi_socket has that port ({socket}); each needs one of its own")
-    for item in variables.get("nginx_listen") or [] if sockets(variables) else []:
-        listen = LISTEN.fullmatch(str(item))
+    for variable, item in nginx_listens(variables) if sockets(variables) else []:
+        listen = LISTEN.fullmatch(item)
         same_host = listen and (host in ANY_ADDRESS or (listen["address"] or "") in (*ANY_ADDRESS, host))
         if listen and same_host and int(listen["port"]) == port:
-            yield problem(where, address, f"nginx has that port (nginx_listen: {item}); each needs one of its own")
+            yield problem(where, address, f"nginx has that port ({variable}: {item}); each needs one of its own")
     if is_true(galaxy_options(variables).get("use_remote_user") or False):
         yield problem(
             "galaxy_config app:main.use_remote_user",

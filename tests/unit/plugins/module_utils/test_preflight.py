@@ -152,7 +152,17 @@ FINE = {
     "option of a plugin": {"uwsgi_options": {"plugin": "/opt/my_plugin.so", "my-option": 1}},
     "option that is made": {"uwsgi_options": {"declare-option": "my-own=static-map=$1", "my-own": "/a=/b"}},
     "IPv6": {"uwsgi_socket": "[::1]:4001", "nginx_listen": ["80", "[::]:80"]},
-    "nginx by address": {"nginx_listen": ["127.0.0.1:8080", "443 ssl", "*:81 default_server"]},
+    "nginx by address": {"nginx_listen": ["127.0.0.1:8080", "*:81 default_server"]},
+    "TLS of nobody's": {"nginx_tls": "self-signed", "nginx_tls_listen": ["443", "[::]:443"]},
+    "TLS off, as YAML reads it": {"nginx_tls": False},
+    "TLS by files": {
+        "nginx_tls": "files",
+        "nginx_server_names": ["*.example.org"],
+        "nginx_tls_certificate": "/etc/ssl/certs/galaxy.pem",
+        "nginx_tls_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----",
+    },
+    "TLS by an authority": {"nginx_tls": "acme", "nginx_server_names": ["galaxy.example.org"]},
+    "no header at all": {"nginx_security_headers": {"Referrer-Policy": None, "X-Content-Type-Options": ""}},
     "the same port on another address": {"nginx_listen": ["192.0.2.1:4001"]},
     "HTTP beside nginx": {"uwsgi_http": "0.0.0.0:8080"},
     "HTTP alone": {"uwsgi_http": "[::]:8080", "uwsgi_socket": [], "nginx_listen": ["8080"]},
@@ -397,6 +407,62 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"nginx_listen": ["80; include /etc/passwd"]},
         ["nginx_listen", "include", "port or address:port"],
     ),
+    "TLS in the wrong variable": ({"nginx_listen": ["443 ssl"]}, ["nginx_listen", '"443 ssl"', "nginx_tls_listen"]),
+    "TLS of an unknown kind": ({"nginx_tls": "letsencrypt"}, ["nginx_tls", '"letsencrypt"', "self-signed", "acme"]),
+    "TLS without nginx": (
+        {"nginx_tls": "self-signed", "uwsgi_socket": [], "uwsgi_http": ":8080"},
+        ["nginx_tls", '"self-signed"', "there is no nginx"],
+    ),
+    "TLS nowhere": ({"nginx_tls_listen": []}, ["nginx_tls_listen", "[]", "at least one port"]),
+    "TLS at the port of others": (
+        {"nginx_tls": "self-signed", "nginx_tls_listen": ["80"]},
+        ["nginx_tls_listen", '"80"', "a port of its own"],
+    ),
+    "TLS at uWSGI's port": (
+        {"nginx_tls": "self-signed", "nginx_tls_listen": ["4001"]},
+        ["nginx_tls_listen", '"4001"', "uwsgi_socket"],
+    ),
+    "a certificate without a key": (
+        {"nginx_tls": "files", "nginx_server_names": ["a.example.org"], "nginx_tls_certificate": "/x/a.pem"},
+        ["nginx_tls_key", "has to be given"],
+    ),
+    "a certificate without TLS": (
+        {"nginx_tls_certificate": "/x/a.pem"},
+        ["nginx_tls_certificate", '"/x/a.pem"', 'nginx_tls is "off"'],
+    ),
+    "a relative certificate": (
+        {"nginx_tls": "files", "nginx_server_names": ["a.example.org"], "nginx_tls_certificate": "a.pem"},
+        ["nginx_tls_certificate", '"a.pem"', "PEM"],
+    ),
+    "a key for a certificate": (
+        {
+            "nginx_tls": "files",
+            "nginx_server_names": ["a.example.org"],
+            "nginx_tls_certificate": "-----BEGIN PRIVATE KEY-----",
+        },
+        ["nginx_tls_certificate", "is a private key"],
+    ),
+    "a certificate for any name": (
+        {"nginx_tls": "files", "nginx_tls_certificate": "/x/a.pem", "nginx_tls_key": "/x/a.key"},
+        ["nginx_server_names", "names in the certificate"],
+    ),
+    "an authority for an address": (
+        {"nginx_tls": "acme", "nginx_server_names": ["192.0.2.1"]},
+        ["nginx_server_names", '"192.0.2.1"', "full host names"],
+    ),
+    "an authority for all names of a domain": (
+        {"nginx_tls": "acme", "nginx_server_names": ["*.example.org"]},
+        ["nginx_server_names", '"*.example.org"', "full host names"],
+    ),
+    "headers injected": (
+        {"nginx_security_headers": {"X-A": 'a"; include /etc/passwd; "'}},
+        ["nginx_security_headers.X-A", "one line"],
+    ),
+    "no header's name": (
+        {"nginx_security_headers": {"X A": "b"}},
+        ["nginx_security_headers", '"X A"', "name of a header"],
+    ),
+    "a negative rate": ({"nginx_login_rate": -1}, ["nginx_login_rate", "-1", "0"]),
     "nginx nowhere": ({"nginx_listen": []}, ["nginx_listen", "[]", "at least one port"]),
     "prefix without a slash": ({"galaxy_url_prefix": "galaxy"}, ["galaxy_url_prefix", '"galaxy"', "/galaxy"]),
     "prefix with a slash at its end": (
