@@ -116,6 +116,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dagobah.galaxy.plugins.module_utils.unlogged_module import UnloggedModule
 
 Entry = dict[str, Any]
 
@@ -284,8 +285,7 @@ def main() -> None:
         "options": options,
         "mutually_exclusive": [("content", "target", "files")],
     }
-    # no_log: the parameters do not go into the system's log, the result is reported as usual.
-    module = AnsibleModule(argument_spec={"entries": entries}, supports_check_mode=True, no_log=True)
+    module = UnloggedModule(argument_spec={"entries": entries}, supports_check_mode=True)
     layout = Layout(module)
     try:
         layout.ensure()

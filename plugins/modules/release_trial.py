@@ -144,10 +144,10 @@ times:
 import os
 import signal
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dagobah.galaxy.plugins.module_utils import dumps, proof_logs, trial
 from ansible_collections.dagobah.galaxy.plugins.module_utils.databases import Database, DatabaseError
 from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import to_paste_deploy
+from ansible_collections.dagobah.galaxy.plugins.module_utils.unlogged_module import UnloggedModule
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 
@@ -159,7 +159,7 @@ def main() -> None:
     """Run the module."""
     text = {"type": "str", "required": True}
     path = {"type": "path", "required": True}
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "user": text,
             "directory": path,
@@ -182,9 +182,8 @@ def main() -> None:
             "timeout": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
-        # There may be passwords in the configuration: it does not go into the system's log, nor into a verbose run.
-        no_log=True,
     )
+    # There may be passwords in the configuration, which a verbose run shows as little as the system's log.
     params = dict(module.params)
     module.params.update(sections=None, files=None)
     if module.check_mode:

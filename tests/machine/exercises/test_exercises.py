@@ -22,7 +22,7 @@ def test_the_socket_and_the_workers_are_those_of_galaxy_config(machine: Machine)
     stats = machine.uwsgi_stats()
     assert [socket["name"] for socket in stats["sockets"]] == ["127.0.0.1:4001"]
     assert [len(worker["cores"]) for worker in stats["workers"]] == [2, 2]
-    assert machine.run("stat -c %%a /srv/galaxy/log/uwsgi.log") == "644"
+    assert machine.run("stat -c %a /srv/galaxy/log/uwsgi.log") == "644"
 
 
 def test_a_handler_of_the_copied_job_configuration_does_the_job(
@@ -40,7 +40,7 @@ def test_the_participants_directories_are_used(machine: Machine, student: Studen
     # nginx sends it, from where the participant's site says.
     assert student.download(kept).headers["X-Exercise"] == "sent by nginx"
     for directory in ("dependencies", "tool-data", "ftp"):
-        assert machine.run(f"stat -c %%U /srv/galaxy/{directory}") == "galaxy"
+        assert machine.run(f"stat -c %U /srv/galaxy/{directory}") == "galaxy"
 
 
 def test_what_galaxy_writes_is_not_its_configuration(machine: Machine) -> None:

@@ -15,7 +15,7 @@ ASK = "curl --silent --insecure --max-time 30 --header 'Host: galaxy.example.org
 
 
 def answers(machine: Machine, path: str = "/api/version") -> bool:
-    return machine.run(f"{ASK}{path} --output /dev/null --write-out '%%{{http_code}}' || true") == "200"
+    return machine.run(f"{ASK}{path} --output /dev/null --write-out '%{{http_code}}' || true") == "200"
 
 
 @contextmanager

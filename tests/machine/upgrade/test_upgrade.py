@@ -236,7 +236,7 @@ class TestKilled:
         assert runs.table[-1][2] == NEW
         assert left_by_a_trial(machine) == []
         data_are_there(student, kept)
-        assert machine.run("stat -c '%%a %%U' /srv/galaxy/backups").split() == ["700", "root"]
+        assert machine.run("stat -c '%a %U' /srv/galaxy/backups").split() == ["700", "root"]
 
     def test_a_second_run_changes_nothing(self, runs: Runs) -> None:
         code, output, asking = runs("the same again", **UPGRADE)
