@@ -40,13 +40,6 @@ def provision(*arguments: str) -> subprocess.CompletedProcess[str]:
     return run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def authority(machine: Machine) -> None:
-    """The root certificate of the authority, which it makes anew at each start, for a browser to trust."""
-    machine.run("test -x /usr/bin/curl || apt-get install -qy --no-install-recommends curl >/dev/null")
-    machine.run("curl --silent --insecure https://localhost:15000/roots/0 >/tmp/root.pem")
-
-
 def served(machine: Machine, name: str, what: str) -> str:
     """Return what the certificate says that nginx shows for a name."""
     asked = f"openssl s_client -connect 127.0.0.1:443 -servername {name} </dev/null 2>/dev/null"
