@@ -9,8 +9,6 @@ import os
 import re
 from collections.abc import Mapping
 
-import yaml
-
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FILES = os.path.join(COLLECTION, "roles", "galaxy", "files")
 RELEASES = os.path.join(FILES, "releases")
@@ -28,6 +26,8 @@ def known_releases() -> list[str]:
 
 def proved_releases() -> dict[str, Mapping[str, str]]:
     """Return the releases that are proved, each with how, by the name of a distribution."""
+    import yaml
+
     with open(os.path.join(FILES, "proved.yml"), encoding="utf-8") as file:
         rows = yaml.safe_load(file)
     return {row["release"]: {name: how for name, how in row.items() if name != "release"} for row in rows}

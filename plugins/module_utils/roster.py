@@ -19,7 +19,6 @@ import typing as t
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import yaml
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, shown
 
 # What is read of a seat by its own name; every other column is a variable of it.
@@ -138,6 +137,8 @@ def _check_header(header: list[str], where: str) -> None:
 
 def _cell(key: str, cell: str) -> t.Any:
     """Return a variable's value as YAML would have it: 2 is a number, true is true."""
+    import yaml
+
     if key in COLUMNS:
         return cell
     try:
@@ -147,6 +148,8 @@ def _cell(key: str, cell: str) -> t.Any:
 
 
 def _from_yaml(text: str, name: str) -> Iterator[tuple[int, dict[str, t.Any]]]:
+    import yaml
+
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
-import yaml
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
 
 # Read from paper and typed: nothing that looks like something else.
@@ -28,6 +27,8 @@ def read(text: str, path: str) -> Secrets:
 
     :raises InputError: if it is something else. It is never replaced then: what it held may be in use.
     """
+    import yaml
+
     try:
         found = yaml.safe_load(text) or {}
     except yaml.YAMLError:
@@ -62,5 +63,7 @@ def _password() -> str:
 
 def render(values: Secrets) -> str:
     """Return the text of the file."""
+    import yaml
+
     text: str = yaml.safe_dump(values, default_flow_style=False, sort_keys=True)
     return f"---\n# What the people of the class log in with. Made once: the seats know it.\n{text}"
