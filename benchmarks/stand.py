@@ -189,6 +189,8 @@ def site(server: Server, address: str, directory: Path) -> str:
         before = f"upstream gunicorn{server.number} {{ server {upstream}; keepalive 64; }}\n"
         locations = with_proxy(locations, f"http://gunicorn{server.number}")
     text = SITE.read_text()
+    # The last server is the one that serves Galaxy. How often somebody may log in is not measured here.
+    text = re.sub(r"(?m)^ *limit_req.*\n", "", text[text.rindex("\nserver {") + 1 :])
     text = re.sub(
         r"^(\s*)listen .*;", rf"\1listen {address}:{NGINX_PORT + server.number} backlog=4096;", text, flags=re.M
     )

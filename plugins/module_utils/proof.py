@@ -594,7 +594,7 @@ def _nginx_hint(text: str, url: str) -> str:
     if "certificate" in text.lower():
         return "the certificate of the server name, and whether this machine trusts who signed it"
     if "status 502" in text or "502 Bad" in text or "Galaxy is busy" in text:
-        return "nginx's error log: uWSGI's socket is another one, its queue is full, or nginx may not open it"
+        return "nginx's error log: uwsgi_pass names another socket, its queue is full, or nginx may not open it"
     if "status 504" in text:
         return "which request takes so long; uwsgi_read_timeout of nginx"
     if "Welcome to nginx" in text:

@@ -114,7 +114,9 @@ def check_tls(variables: Variables) -> Iterator[Problem]:
             if name != "_" and ("." not in name or "*" in name or re.fullmatch(r"[0-9.]+|\[.*\]", name)):
                 yield problem("nginx_server_names", name, "no authority certifies it this way; name full host names")
         listen = variables.get("nginx_listen")
-        if listen is not None and not any(str(item).split(" ")[0].rpartition(":")[2] == "80" for item in listen):
+        if listen is not None and not any(
+            str(item).split(" ", maxsplit=1)[0].rpartition(":")[2] == "80" for item in listen
+        ):
             yield problem(
                 "nginx_listen",
                 listen,
@@ -122,9 +124,9 @@ def check_tls(variables: Variables) -> Iterator[Problem]:
                 fatal=False,
             )
     if tls != "off":
-        plain = {str(item).split(" ")[0] for item in variables.get("nginx_listen") or []}
+        plain = {str(item).split(" ", maxsplit=1)[0] for item in variables.get("nginx_listen") or []}
         for item in variables.get("nginx_tls_listen") or []:
-            if str(item).split(" ")[0] in plain:
+            if str(item).split(" ", maxsplit=1)[0] in plain:
                 yield problem("nginx_tls_listen", item, "is in nginx_listen, too; each needs a port of its own")
 
 

@@ -72,7 +72,14 @@ NEEDED = (
 # What the collection itself sets (__uwsgi_default_options), so that %(name) would stand for its value.
 COLLECTIONS_OWN = (
     *("socket", "chmod-socket", "processes", "threads", "master", "need-app", "die-on-term", "enable-threads"),
-    *("single-interpreter", "py-call-uwsgi-fork-hooks", "skip-atexit-teardown", "binary-path", "worker-reload-mercy"),
+    *(
+        "listen",
+        "single-interpreter",
+        "py-call-uwsgi-fork-hooks",
+        "skip-atexit-teardown",
+        "binary-path",
+        "worker-reload-mercy",
+    ),
     *("thunder-lock", "buffer-size", "socket-timeout", "ignore-sigpipe", "ignore-write-errors", "vacuum", "strict"),
     *("logto", "logfile-chmod", "stats", "master-fifo"),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -190,7 +191,7 @@ def test_worker_that_cannot_answer_tells_why(
     def fail() -> None:
         raise RuntimeError("no\ndatabase")
 
-    monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    monkeypatch.setattr(os, "_exit", sys.exit)
     uwsgi.id = 2
     with pytest.raises(SystemExit, match="1"):
         Worker(application([]), prove=fail).attach()

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a Git repository as Galaxy's own is, from what PyPI has of two releases.
 
-    tests/checkouts/build DIRECTORY
+    python3 tests/checkouts/build.py DIRECTORY
 
 The packages of a release are parts of one tree; here they are put together again, in the places where a checkout has
 them. The branches are those of Galaxy's repository: release_26.1 (tag v26.1.2) and release_20.05 (tag v20.05). What is
@@ -35,7 +34,11 @@ IDENTITY = {
 
 # (directory of the packages, where a checkout has it); the packages find it by a link.
 MODERN = (("webapps/base/static", "static"), ("webapps/base/templates", "templates"))
-CLASSIC = (("web/framework/static", "static"), ("web/framework/templates", "templates"), ("main.py", "scripts/galaxy-main"))
+CLASSIC = (
+    ("web/framework/static", "static"),
+    ("web/framework/templates", "templates"),
+    ("main.py", "scripts/galaxy-main"),
+)
 
 
 def is_own(name: str) -> bool:
@@ -46,8 +49,21 @@ def is_own(name: str) -> bool:
 def put_together(release: str, tree: Path, moved: tuple[tuple[str, str], ...], wheels: Path) -> None:
     """Make a tree of the packages of a release."""
     entries = list(ENTRY.finditer((FILES / "releases" / release / "requirements.txt").read_text(encoding="utf-8")))
-    own = [f"{found['name']}=={release}" for found in entries if is_own(found["name"]) and found["name"] != "galaxy-web-client"]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    own = [
+        f"{found['name']}=={release}"
+        for found in entries
+        if is_own(found["name"]) and found["name"] != "galaxy-web-client"
+    ]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]
     subprocess.run([*pip, "--dest", wheels, *own], check=True)
     for wheel in sorted(wheels.glob(f"*-{release}-*.whl")):
         with zipfile.ZipFile(wheel) as archive:
@@ -86,7 +102,10 @@ def build(repository: Path) -> None:
 
     git("init", "--quiet", "--bare", "--initial-branch=dev", str(repository))
     with tempfile.TemporaryDirectory(dir=repository.parent) as work:
-        for release, branch, tag, moved in (("26.1.2", "release_26.1", "v26.1.2", MODERN), ("20.5.0", "release_20.05", "v20.05", CLASSIC)):
+        for release, branch, tag, moved in (
+            ("26.1.2", "release_26.1", "v26.1.2", MODERN),
+            ("20.5.0", "release_20.05", "v20.05", CLASSIC),
+        ):
             tree = Path(work, release)
             wheels = Path(work, "wheels")
             tree.mkdir()
