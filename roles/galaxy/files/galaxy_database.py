@@ -48,7 +48,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 
 # Galaxy's processes may keep a transaction open for as long as they run, and with it the tables that they have read.
 # After so many attempts, those that have been idle in one are disconnected. They are about to be restarted.
-PATIENT_ATTEMPTS = 10
+PATIENT_ATTEMPTS = 3
 DISCONNECT = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
