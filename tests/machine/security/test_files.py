@@ -54,6 +54,7 @@ TABLE = {
     "/srv/galaxy/config/job_conf.yml": "f 640 root galaxy-config",
     "/srv/galaxy/config/secrets.json": "f 600 root root",
     "/srv/galaxy/config/.proof.json": "f 600 root root",
+    "/srv/galaxy/config/.web_jobs.json": "f 640 root galaxy-config",
     # Logs are in a directory of root's, where no job makes a link of them.
     "/srv/galaxy/log": "d 750 root galaxy",
     "/srv/galaxy/log/handler?.log": "f 644 root root",
@@ -66,6 +67,7 @@ TABLE = {
     "/srv/galaxy/run": "d 750 galaxy galaxy",
     "/srv/galaxy/run/uwsgi.sock": "s 660 galaxy galaxy",
     "/srv/galaxy/run/uwsgi.stats*": "s 660 galaxy galaxy",
+    "/srv/galaxy/run/handover.json": "f 640 galaxy galaxy",
     "/etc/nginx/galaxy": "d 755 root root",
     "/etc/nginx/galaxy/galaxy": "d 755 root root",
     "/etc/nginx/galaxy/galaxy/galaxy.conf": "f 644 root root",
@@ -82,6 +84,7 @@ TABLE = {
     # supervisor_environment may hold secrets.
     "/etc/supervisor/conf.d": "d 755 root root",
     "/etc/supervisor/conf.d/galaxy.conf": "f 600 root root",
+    "/etc/supervisor/conf.d/dagobah.galaxy.conf": "f 644 root root",
     "/etc/logrotate.d/galaxy": "f 644 root root",
 }
 
@@ -116,7 +119,7 @@ def test_no_secret_is_in_a_file_that_others_read(machine: Machine) -> None:
     places = "/etc /srv /opt /home /root /tmp /run /var/lib /var/log /var/tmp /var/backups"
     for secret in secrets_of(machine):
         # As whoever has an account here.
-        command = f"runuser -u nobody -- grep -rsFl -- '{secret}' {places} 2>/dev/null || true"
+        command = f"printf %s '{secret}' | runuser -u nobody -- grep -rsFl -f - {places} 2>/dev/null || true"
         assert machine.run(command) == ""
         assert machine.succeeds(f"grep -rsFq -- '{secret}' /srv/galaxy/config /etc/nginx/tls")
 
