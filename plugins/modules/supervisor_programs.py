@@ -70,6 +70,24 @@ options:
             description: What they are the names of, for the message.
             type: str
             default: option
+      successor:
+        description:
+          - How a program tells what has become of a restart that it does by itself, by starting a successor at SIGHUP
+            and leaving when that one serves. Such a program is sent the signal, and not stopped.
+          - supervisor restarts the program if it is not given.
+        type: dict
+        suboptions:
+          state:
+            description: The file, in JSON, in which the program says so.
+            type: path
+            required: true
+          timeout:
+            description: Seconds in which the successor has to serve.
+            type: float
+            default: 600.0
+          log:
+            description: The log that tells why one does not.
+            type: path
   handover:
     description:
       - Command that gives the work of processes that are gone to those that are there. It gets one more argument,
@@ -211,7 +229,7 @@ def main() -> None:
             "type": "dict",
             "options": {
                 "state": {"type": "path", "required": True},
-                "timeout": {"type": "float", "default": 600},
+                "timeout": {"type": "float", "default": 600.0},
                 "log": {"type": "path"},
             },
         },
