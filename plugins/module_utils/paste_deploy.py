@@ -130,13 +130,13 @@ def _galaxy_value(value: t.Any, section: str, key: str) -> list[str]:
     text = scalar(value, where, key).rstrip("\n")
     check_text(text, where, key)
     lines = text.split("\n")
-    for line in lines[1:]:
-        if line != line.strip():
+    for number, line in enumerate(lines):
+        if line != line.rstrip() or (number and line != line.lstrip()):
             raise ConfigFileError(
                 f"{_where(section, key)}: {shown(line, key)}: a line of a value begins or ends with white space,"
                 " which INI files do not keep"
             )
-        if line.startswith(("#", ";", "[")):
+        if number and line.startswith(("#", ";", "[")):
             raise ConfigFileError(
                 f"{_where(section, key)}: {shown(line, key)}: a line of a value begins with {line[0]}, which a"
                 " reader of the file would take for a " + ("section" if line[0] == "[" else "comment")

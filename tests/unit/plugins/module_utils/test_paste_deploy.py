@@ -261,6 +261,11 @@ def test_what_is_rendered_is_read_back(tmp_path: Path, options: dict[str, t.Any]
     ]
 
 
+def test_white_space_before_a_line_break_is_not_lost_in_silence() -> None:
+    with pytest.raises(ConfigFileError, match="begins or ends with white space"):
+        to_paste_deploy({"app:main": {"x": ": \n:"}})
+
+
 def uwsgi_reader(text: str) -> list[tuple[str, str]]:
     """Read the section as core/ini.c of uWSGI does, with the placeholders filled in."""
     data = []
