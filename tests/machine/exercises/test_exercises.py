@@ -75,3 +75,8 @@ def test_galaxy_main_is_where_a_checkout_has_it(machine: Machine) -> None:
     assert "--server-name" in machine.run(
         "cd /srv/galaxy/server && /srv/galaxy/venv/bin/python scripts/galaxy-main --help"
     )
+
+
+def test_what_a_participants_task_has_notified_restarts_galaxy(machine: Machine) -> None:
+    written = int(machine.run("stat -c %Y /srv/galaxy/tool-data/census.loc"))
+    assert all(worker["last_spawn"] >= written for worker in machine.uwsgi_stats()["workers"])
