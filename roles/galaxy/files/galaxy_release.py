@@ -187,7 +187,10 @@ COMPRESS_SIZE = 1000
 
 
 def compress(static: Path) -> None:
-    """Lay a compressed copy beside each text, once and not for each request (uWSGI's static-gzip-all)."""
+    """Lay a compressed copy beside each text, once and not for each request.
+
+    For nginx's gzip_static, and uWSGI's static-gzip-all.
+    """
     for directory in (static, static / "dist"):
         for path in directory.rglob("*"):
             if path.suffix in TEXTS and path.is_file() and path.stat().st_size >= COMPRESS_SIZE:
