@@ -55,11 +55,7 @@ def make(directory: str, databases: Sequence[Database], facts: dict[str, Any]) -
     temporary = os.path.join(directory, f".new-{os.getpid()}")
     os.mkdir(temporary, 0o700)
     try:
-        for number, database in enumerate(databases):
-            with open(file_of(temporary, number), "wb", opener=_private) as stream:
-                database.dump(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+        write(temporary, databases)
         replace(os.path.join(temporary, "dump.json"), (json.dumps(facts, indent=2) + "\n").encode())
         sync_directory(temporary)
         os.rename(temporary, target)
@@ -68,6 +64,15 @@ def make(directory: str, databases: Sequence[Database], facts: dict[str, Any]) -
         _remove(temporary)
         raise
     return target
+
+
+def write(directory: str, databases: Sequence[Database]) -> None:
+    """Write a dump of each database into a directory, and onto the disk."""
+    for number, database in enumerate(databases):
+        with open(file_of(directory, number), "wb", opener=_private) as stream:
+            database.dump(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def restore(dump: str, databases: Sequence[Database]) -> None:

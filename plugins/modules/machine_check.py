@@ -16,6 +16,7 @@ description:
   - Checks that no other process listens where uWSGI and nginx are to listen, and names it if one does. The instance's
     own uWSGI, and nginx, may be there already.
   - Checks that a release which runs on some Pythons only gets one of them.
+  - Checks that no restore of a backup was cut off.
   - Checks that uWSGI's user may open the ports, and that a Python for which uWSGI is to be compiled has its headers.
   - Fails once, with everything that is in the way.
 options:
@@ -49,6 +50,9 @@ options:
     required: true
   releases:
     description: Directory of the instance's releases. Classic Galaxy works in the one in use, below this.
+    type: path
+  restore:
+    description: The record of M(dagobah.galaxy.instance_restore).
     type: path
   python:
     description: An interpreter, and the Pythons that a release runs on.
@@ -104,8 +108,10 @@ problems:
   sample: ['nginx_listen: "80": process 812 (apache2 -k start) listens there; stop it, or name another address']
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.dagobah.galaxy.plugins.module_utils import machine
+from ansible_collections.dagobah.galaxy.plugins.module_utils import machine, restoring
 
 
 def main() -> None:
@@ -119,6 +125,7 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "user": {"type": "str", "required": True},
             "releases": {"type": "path"},
+            "restore": {"type": "path"},
             "python": {
                 "type": "dict",
                 "options": {
@@ -141,6 +148,11 @@ def main() -> None:
             machine.Own(given["directory"], given["user"], given["releases"]),
         )
     )
+    unfinished = restoring.pending(given["restore"]) if given["restore"] else None
+    if unfinished:
+        problems.append(
+            "the restore of %s was cut off; playbooks/restore.yml finishes it" % os.path.basename(unfinished.backup)
+        )
     if given["python"]:
         wanted = given["python"]
         problem = machine.check_python(wanted["path"], wanted["release"], wanted["lowest"], wanted["highest"])

@@ -118,10 +118,6 @@ def test_the_playbook_reads_what_is_beside_it() -> None:
     plays = yaml.safe_load((EXERCISES / "playbook.yml").read_text())
     assert [play["hosts"] for play in plays] == ["galaxyservers"] * len(plays)
     roles = [role["role"].removeprefix("dagobah.galaxy.") for play in plays for role in play.get("roles", [])]
-    site = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
-    steps = [
-        step["ansible.builtin.import_role"]
-        for step in site[1]["tasks"][0]["block"]
-        if "ansible.builtin.import_role" in step
-    ]
+    tasks = yaml.safe_load((ROOT / "playbooks/tasks/provision.yml").read_text())
+    steps = [task["ansible.builtin.import_role"] for task in tasks if "ansible.builtin.import_role" in task]
     assert roles == [step["name"].removeprefix("dagobah.galaxy.") for step in steps if "tasks_from" not in step]

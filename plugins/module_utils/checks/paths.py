@@ -105,6 +105,7 @@ APART = (
     "galaxy_run_dir",
     "galaxy_local_tools_dir",
     "galaxy_dump_dir",
+    "galaxy_backup_dir",
 )
 # All directories of an instance.
 DIRECTORIES = (*APART, "galaxy_mutable_config_dir")
@@ -138,6 +139,7 @@ def check_directories(variables: Variables) -> Iterator[Problem]:
                     yield problem(name, path, f"is also {other}; they have to be two directories")
             elif not (other == "galaxy_mutable_data_dir" and name in WRITABLE_IN_DATA):
                 yield problem(name, path, f"lies in {other} ({directory}); they have to lie apart")
+    yield from _check_backed_up(variables, paths)
     run_dir = variables.get("galaxy_run_dir")
     if isinstance(run_dir, str) and len(f"{run_dir}/uwsgi.stats".encode()) > LONGEST_SOCKET_PATH:
         yield problem(
@@ -145,3 +147,18 @@ def check_directories(variables: Variables) -> Iterator[Problem]:
             run_dir,
             f"is too long for the sockets in it, whose paths have {LONGEST_SOCKET_PATH} bytes at most",
         )
+
+
+def _check_backed_up(variables: Variables, paths: dict[str, str]) -> Iterator[Problem]:
+    """Check the further directories of a backup, which a restore replaces as a whole."""
+    for number, path in enumerate(variables.get("galaxy_backup_paths") or []):
+        name = f"galaxy_backup_paths[{number}]"
+        problems = list(check_path(name, path))
+        yield from problems
+        if problems:
+            continue
+        if path in SYSTEM_DIRECTORIES or path.startswith(tuple(item + "/" for item in VOLATILE_DIRECTORIES)):
+            yield problem(name, path, "is a directory of the system; name one that holds nothing but Galaxy's data")
+        for other, directory in paths.items():
+            if inside(directory, path) or (other != "galaxy_mutable_data_dir" and inside(path, directory)):
+                yield problem(name, path, f"and {other} ({directory}) lie in each other; they have to lie apart")

@@ -18,6 +18,7 @@ INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 GROUP_OF_PROGRAMS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 URL_PREFIX = re.compile(r"/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+BACKUP_NAME = re.compile(r"latest|[A-Za-z0-9][A-Za-z0-9._-]*")
 BODY_SIZE = re.compile(r"\d+[kKmMgG]?")
 UMASK = re.compile(r"0?[0-7]{3}")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -42,6 +43,7 @@ RANGES: tuple[tuple[str, int, int | None, str], ...] = (
     ("nginx_upload_rate", 0, 1_000_000, " a minute"),
     ("galaxy_local_runner_workers", 1, 1024, ""),
     ("galaxy_keep_dumps", 1, None, ""),
+    ("galaxy_keep_backups", 1, None, ""),
     ("galaxy_keep_releases", 2, None, " (the one that serves, and the one that a rollback needs)"),
     ("galaxy_trial_timeout", 1, 86400, " seconds"),
     ("uwsgi_log_rotations", 1, 3650, ""),
@@ -70,6 +72,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("galaxy_url_prefix", URL_PREFIX, "/ or a path such as /galaxy, without a slash at its end"),
     ("nginx_client_max_body_size", BODY_SIZE, "a number, with k, m or g for its unit, such as 10g"),
     ("supervisor_umask", UMASK, 'three octal digits as text, such as "027"'),
+    ("galaxy_restore", BACKUP_NAME, "the name of a backup below galaxy_backup_dir, or latest"),
     ("galaxy_uv_version", VERSION, "a version such as 0.13.9"),
 )
 

@@ -279,6 +279,33 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"galaxy_dump_dir": "/srv/galaxy/data/backups"},
         ["galaxy_dump_dir", "/srv/galaxy/data/backups", "galaxy_mutable_data_dir", "apart"],
     ),
+    "no backup": ({"galaxy_keep_backups": 0}, ["galaxy_keep_backups", "0", "from 1"]),
+    "backups among the data": (
+        {"galaxy_backup_dir": "/srv/galaxy/data/backups"},
+        ["galaxy_backup_dir", "/srv/galaxy/data/backups", "galaxy_mutable_data_dir", "apart"],
+    ),
+    "backups for all to find": (
+        {"galaxy_backup_dir": "/var/backups"},
+        ["galaxy_backup_dir", "directory of the system"],
+    ),
+    "backups in memory": ({"galaxy_backup_dir": "/tmp/backups"}, ["galaxy_backup_dir", "outlive a restart"]),
+    "backup by its path": (
+        {"galaxy_restore": "../20261124T141500Z"},
+        ["galaxy_restore", "../2026", "the name of a backup"],
+    ),
+    "backup of no name": ({"galaxy_restore": ""}, ["galaxy_restore", "the name of a backup"]),
+    "replace what": ({"galaxy_restore_replace": "datasets"}, ["galaxy_restore_replace", "true or false"]),
+    "backup path relative": ({"galaxy_backup_paths": ["objects"]}, ["galaxy_backup_paths[0]", '"objects"', "absolute"]),
+    "backup path of the system": ({"galaxy_backup_paths": ["/", "/var"]}, ["galaxy_backup_paths[1]", "of the system"]),
+    "backup path volatile": ({"galaxy_backup_paths": ["/run/x"]}, ["galaxy_backup_paths[0]", "of the system"]),
+    "backup path with the configuration": (
+        {"galaxy_backup_paths": ["/srv/galaxy"]},
+        ["galaxy_backup_paths[0]", "galaxy_config_dir (/srv/galaxy/config)", "apart"],
+    ),
+    "backup path among the backups": (
+        {"galaxy_backup_paths": ["/var/backups/galaxy/mine"]},
+        ["galaxy_backup_paths[0]", "galaxy_backup_dir", "apart"],
+    ),
     # Names
     "instance name": ({"galaxy_instance_name": "my galaxy"}, ["galaxy_instance_name", "my galaxy", "letters"]),
     "instance name with a slash": ({"galaxy_instance_name": "../x"}, ["galaxy_instance_name", "../x"]),
