@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -40,3 +42,12 @@ def test_nothing_in_the_way(run_module: Callable[..., dict[str, Any]]) -> None:
         run_module("machine_check", {"directory": "/srv/galaxy/server", "user": "galaxy"}, check=True)["changed"]
         is False
     )
+
+
+def test_a_restore_that_was_cut_off(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    record = tmp_path / "galaxy.restore.json"
+    arguments = {"directory": "/srv/galaxy/server", "user": "galaxy", "restore": str(record)}
+    assert "failed" not in run_module("machine_check", arguments)
+    record.write_text(json.dumps({"backup": "/var/backups/galaxy/20261124T141500Z", "trees": []}))
+    result = run_module("machine_check", arguments)
+    assert result["problems"] == ["the restore of 20261124T141500Z was cut off; playbooks/restore.yml finishes it"]
