@@ -132,6 +132,7 @@ undone:
 """
 
 import grp
+import os
 import pwd
 import time
 from typing import Any
@@ -186,7 +187,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         result["backup"] = backup = backups.choose(params["directory"], params["backup"])
     if step == "check":
         check(params, backup)
-    elif not module.check_mode:
+    elif not module.check_mode and (step in ("stage", "change") or os.path.exists(record)):
         with dumps.alone(params["dump_directory"]):
             if step == "stage":
                 owner = pwd.getpwnam(params["user"]).pw_uid, grp.getgrnam(params["group"]).gr_gid
