@@ -103,6 +103,9 @@ PLAYBOOK = """
   vars_files: [{roles}/galaxy/defaults/main.yml, {roles}/supervisor/defaults/main.yml, {roles}/supervisor/vars/main.yml]
   roles: [dagobah.galaxy._common]
   tasks:
+    # What much else refers to, worked out once.
+    - ansible.builtin.set_fact:
+        __galaxy_sections: "{{{{ __galaxy_sections }}}}"
     - ansible.builtin.copy:
         dest: "{out}/{{{{ inventory_hostname }}}}.json"
         content: >-
