@@ -125,6 +125,7 @@ class Stand:
         command = ["wrk", "-t", "1", "-c", str(concurrency), "-d", f"{seconds}s", "--timeout", "60s", "-s", str(script)]
         for name, value in {**self.data[kind].headers, "Accept-Encoding": "gzip"}.items():
             command += ["-H", f"{name}: {value}"]
+        before = self.cpu(kind)
         output = subprocess.run([*command, self.urls[kind]], capture_output=True, text=True, check=True).stdout
         line = next(line for line in output.splitlines() if line.startswith("RESULT "))
         result = json.loads(line.removeprefix("RESULT "))
@@ -133,7 +134,15 @@ class Stand:
             "p50": result["p50"] / 1000,
             "p99": result["p99"] / 1000,
             "errors": result["errors"],
+            "cpu": (self.cpu(kind) - before) * 1000 / max(result["requests"], 1),
         }
+
+    def cpu(self, kind: str) -> float:
+        """Return the seconds of processor time that a server's processes have taken."""
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in processes(self.processes[kind].pid)]
+        # User and system time: fields 14 and 15 of proc(5), of which the second, a name, ends with a parenthesis.
+        ticks = [sum(map(int, stat.rpartition(")")[2].split()[11:13])) for stat in stats]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
     def memory(self, kind: str) -> list[int]:
         """Return the proportional memory of each of a server's processes, in MB."""
@@ -141,8 +150,13 @@ class Stand:
         return [int(re.findall(r"^Pss:\s+(\d+)", rollup, re.M)[0]) // 1024 for rollup in rollups]
 
 
-def ceiling(paths: dict[str, list[str]], headers: dict[str, str], workers: int, seconds: float) -> dict[str, float]:
-    """Return how many answers a second as many processes make in which no server is: what nobody can be faster than."""
+def ceiling(
+    paths: dict[str, list[str]], headers: dict[str, str], workers: int, seconds: float
+) -> dict[str, dict[str, float]]:
+    """Return what as many processes do in which no server is, which nobody can be faster than.
+
+    Requests a second, and milliseconds of processor time for each.
+    """
     found = {}
     with ExitStack() as stack:
         directory = stack.enter_context(workplace())
@@ -175,13 +189,17 @@ def ceiling(paths: dict[str, list[str]], headers: dict[str, str], workers: int, 
         for name, asked in paths.items():
             for length in (1, seconds):  # The first time is the warm-up.
                 answers = together(json.dumps({"paths": asked, "headers": headers, "seconds": length}))
-            found[name] = sum(float(answer) for answer in answers)
+            results = [json.loads(answer) for answer in answers]
+            found[name] = {
+                "rate": sum(result["rate"] for result in results),
+                "cpu": statistics.mean(result["cpu"] for result in results),
+            }
     return found
 
 
 def combine(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one result of several rounds: the median of each figure, and all errors."""
-    combined = {name: statistics.median(result[name] for result in results) for name in ("rate", "p50", "p99")}
+    combined = {name: statistics.median(result[name] for result in results) for name in ("rate", "p50", "p99", "cpu")}
     return {**combined, "errors": sum(result["errors"] for result in results)}
 
 
@@ -264,13 +282,24 @@ def main() -> int:
         # nginx alone answers some.
         galaxys = {name: asked for name, asked in paths.items() if name not in ("static", "mix")}
         result["ceiling"] = ceiling(galaxys, data.headers, arguments.workers, arguments.seconds)
-        print("\nWithout any server, as many processes: requests/s, and uWSGI's share of it")
-        for name, rate in result["ceiling"].items():
-            best = max(row["uwsgi"]["rate"] for row in rows if row["path"] == name)
-            print(f"{name:16}{rate:9.1f}{best / rate:9.0%}", flush=True)
+        print("\nWithout any server, as many processes; and how much of that is reached behind one:")
+        print(f"{'path':16}{'req/s':>9}{'uWSGI':>8}{'gunicorn':>10}{'cpu ms':>10}{'uWSGI':>8}{'gunicorn':>10}")
+        for name, alone in result["ceiling"].items():
+            print(f"{name:16}{shares(alone, [row for row in rows if row['path'] == name])}", flush=True)
         keep(result)
     print(f"\n{json.dumps(result['machine'], indent=2)}\nall in {time.monotonic() - start:.0f} s")
     return 0
+
+
+def shares(alone: dict[str, float], rows: list[dict[str, Any]]) -> str:
+    """Return the columns of what Galaxy does without a server, and of how much of it each server reaches."""
+    columns = f"{alone['rate']:9.1f}"
+    for kind, width in zip(KINDS, (8, 10), strict=True):
+        columns += f"{max(row[kind]['rate'] for row in rows) / alone['rate']:{width}.0%}"
+    columns += f"{alone['cpu']:10.2f}"
+    for kind, width in zip(KINDS, (8, 10), strict=True):
+        columns += f"{alone['cpu'] / min(row[kind]['cpu'] for row in rows):{width}.0%}"
+    return columns
 
 
 def keep(result: dict[str, Any]) -> None:
