@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 from collections.abc import Mapping
 
@@ -20,6 +21,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.instances im
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.jobs import Files, own_files
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.names import ONE_VALUE, RETIRED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.source import RELEASE
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.values import INSTANCE_NAME
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.local_tools import Tool, local_tools
 from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names import RELEASES
@@ -52,13 +54,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _validation, arguments = self.validate_argument_spec(argument_spec={"schema": {"type": "dict", "default": {}}})
         task_vars = task_vars or {}
         defaults, specs = self._read_roles()
-        values, problems = self._values({**defaults, **task_vars}, specs)
-        problems += self._files(values)
+        values, known = self._values({**defaults, **task_vars}, specs)
         own_files, found = self._own_files(values, {**defaults, **task_vars})
-        problems += found
         release = plain(arguments["schema"]) or self._read_release(values)
         foreign = self._values(task_vars, {**RETIRED, **ONE_VALUE})[0]
-        problems += preflight.check(
+        problems = preflight.check(
             specs,
             values,
             names=task_vars,
@@ -66,10 +66,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             files=own_files,
             foreign=foreign,
             platform=_platform(task_vars.get("ansible_facts") or {}),
+            made_from=_made_from(defaults, task_vars, specs),
+            known=[*known, *self._files(values), *found],
         )
         problems += self._neighbours(task_vars, defaults, specs)
-        errors = [found.text for found in problems if found.fatal]
-        warnings = [found.text for found in problems if not found.fatal]
+        errors = [_on_one_line(found.text) for found in problems if found.fatal]
+        warnings = [_on_one_line(found.text) for found in problems if not found.fatal]
         result.update(changed=False, release_known=release is not None)
         if warnings:
             result["warnings"] = [*result.get("warnings", []), *warnings]
@@ -172,14 +174,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             path = f"{values.get('galaxy_local_tools_src_dir')}/{tool['file']}"
             named.append((f"galaxy_local_tools[{number}]", "files", path))
         for name, directory in CONTROLLER_TEMPLATES.items():
-            named += [(name, "templates", f"{directory}/{entry}.j2") for entry in values.get(name) or []]
+            given = [str(entry) for entry in values.get(name) or []]
+            named += [
+                (name, "templates", f"{directory}/{entry}.j2") for entry in given if INSTANCE_NAME.fullmatch(entry)
+            ]
         problems = []
         for name, directory, value in named:
             if not isinstance(value, str) or not value:
                 continue
-            try:
-                self._find_needle(directory, value)
-            except AnsibleError:
+            found = self._find(directory, value)
+            # Only tools may be directories.
+            if found is None or not (os.path.isfile(found) or name.startswith("galaxy_local_tools")):
                 problems.append(
                     problem(
                         name, value, "there is no such file on the controller, beside the playbook or by its full path"
@@ -187,14 +192,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 )
         return problems
 
+    def _find(self, directory: str, name: str) -> str | None:
+        """Return the path of a file on the controller, or None if there is none, or can be none of this name."""
+        try:
+            return str(self._find_needle(directory, name))
+        except (AnsibleError, ValueError):
+            return None
+
     def _own_files(self, values: dict[str, t.Any], variables: dict[str, t.Any]) -> tuple[Files, list[Problem]]:
         """Return the text of the user's own configuration files that have to agree with variables."""
         files: Files = {}
         problems = []
         for option, (variable, name, is_template) in own_files(values).items():
-            try:
-                path = self._find_needle("templates" if is_template else "files", name)
-            except AnsibleError:
+            path = self._find("templates" if is_template else "files", name)
+            if path is None or not os.path.isfile(path):
                 continue  # Told by the check of the variable that names it.
             try:
                 files[option] = (variable, name, self._template_file(path, variables) if is_template else _read(path))
@@ -226,6 +237,22 @@ def _local_tools(values: dict[str, t.Any]) -> list[Tool]:
         return local_tools(values.get("galaxy_local_tools"))
     except InputError:
         return []  # Told by the check of files.
+
+
+def _made_from(
+    defaults: Mapping[str, t.Any], given: Mapping[str, t.Any], specs: Mapping[str, Spec]
+) -> dict[str, set[str]]:
+    """Return which variables stand in the defaults of those that nobody has given."""
+    return {
+        name: {source for source in re.findall(r"\w+", str(default)) if source in specs and source != name}
+        for name, default in defaults.items()
+        if "{{" in str(default) and given.get(name, default) == default
+    }
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text without the line breaks that the name of a key, or an error of Jinja's, may bring along."""
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "?" for sign in text)
 
 
 def _platform(facts: Mapping[str, t.Any]) -> str:

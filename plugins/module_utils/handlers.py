@@ -72,7 +72,7 @@ def handler_list(handlers: t.Any) -> list[Handler]:
     handlers = plain(handlers)
     if handlers is None:
         return []
-    if isinstance(handlers, str) and re.fullmatch(r"\s*-?\d+\s*", handlers):
+    if isinstance(handlers, str) and re.fullmatch(r"\s*-?[0-9]+\s*", handlers):
         # -e galaxy_handlers=2 gives a string.
         handlers = int(handlers)
     if isinstance(handlers, bool) or not isinstance(handlers, (int, list)):

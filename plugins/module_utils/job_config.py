@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping
 
@@ -73,7 +74,7 @@ def job_config(handlers: t.Any, config: t.Any = None, workers: t.Any = 4, inline
     """
     handler_dicts = handler_list(handlers)
     layers = {VARIABLE: _layer(config, VARIABLE), INLINE_VARIABLE: _layer(inline, INLINE_VARIABLE)}
-    if isinstance(workers, str) and workers.strip().isdigit():
+    if isinstance(workers, str) and re.fullmatch(r"\s*[0-9]+\s*", workers):
         workers = int(workers)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise bad(workers, "the workers of the local runner have to be a number from 1", "galaxy_local_runner_workers")
@@ -205,7 +206,7 @@ def _children(root: t.Any, section: str, tag: str, *required: str) -> list[dict[
 
 
 def _number(text: str) -> t.Any:
-    return int(text) if text.strip().isdigit() else text
+    return int(text) if re.fullmatch(r"\s*[0-9]+\s*", text) else text
 
 
 def _split(text: str) -> list[str]:

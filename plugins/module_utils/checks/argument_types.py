@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping
 
@@ -17,6 +18,8 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options impo
     problem,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import MASK, is_secret
+
+WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 TYPE_WORDS = {
     "str": "text",
@@ -94,8 +97,11 @@ def _fits(value: t.Any, kind: str) -> bool:
         )
     if kind == "bool":
         return isinstance(value, bool) or str(value).strip().lower() in TRUE_WORDS + FALSE_WORDS
-    if kind in ("int", "float"):
-        return not isinstance(value, bool)
+    if kind == "int":
+        # Python takes 1_0 and 10.0 for ten, too, but it is read by others as it is written.
+        return (isinstance(value, int) and not isinstance(value, bool)) or (
+            isinstance(value, str) and bool(WHOLE_NUMBER.fullmatch(value))
+        )
     return True
 
 

@@ -16,6 +16,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     processes,
 )
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import inside
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.postgresql import NAME, NAMES
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import handler_list
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError
@@ -32,6 +33,10 @@ def check_database(variables: Variables) -> Iterator[Problem]:
         return
     try:
         parts = urlsplit(url)
+    except ValueError:
+        yield problem(name, url, allowed)
+        return
+    try:
         port = parts.port
     except ValueError:
         yield problem(name, url, "the port has to be a number from 1 to 65535")
@@ -54,6 +59,10 @@ def check_database(variables: Variables) -> Iterator[Problem]:
         )
     if not parts.path.strip("/"):
         yield problem(name, url, "names no database; " + allowed)
+    elif parts.scheme != "sqlite" and not NAME.fullmatch(parts.path[1:]):
+        yield problem(name, url, f"the name of the database has to be of {NAMES}")
+    if parts.username and not NAME.fullmatch(parts.username):
+        yield problem(name, url, f"the name of the user has to be of {NAMES}")
     if port == 0:
         yield problem(name, url, "the port has to be a number from 1 to 65535")
     if parts.scheme == "sqlite":

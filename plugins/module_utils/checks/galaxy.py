@@ -11,19 +11,24 @@ from collections.abc import Iterator
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
     Variables,
+    classic,
     galaxy_options,
     http,
     is_true,
     same,
 )
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import inside
-from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import (
+    ABSOLUTE_PATH,
+    PATH_CHARACTERS,
+    inside,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import (
     Problem,
     check_options,
     check_secrets,
     problem,
 )
+from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import KEY_NAME
 
 # Options of Galaxy that say the same as a variable (here as a template of it) which other parts need as well.
 GALAXY_BY_VARIABLE = {
@@ -75,7 +80,9 @@ def _check_directory(where: str, value: str, variables: Variables) -> Iterator[P
 def check_owned(variables: Variables) -> Iterator[Problem]:
     """Check that Galaxy's options agree with the variables they are made from."""
     owned: dict[str, tuple[str, str] | None] = dict(GALAXY_BY_VARIABLE)
-    if is_classic(str(variables.get("galaxy_release"))):
+    if classic(variables) is None:
+        owned.update(dict.fromkeys(CLASSIC_BY_VARIABLE))
+    elif classic(variables):
         owned.update(CLASSIC_BY_VARIABLE)
     for name, value in galaxy_options(variables).items():
         where = f"galaxy_config app:main.{name}"
@@ -119,17 +126,20 @@ def check_downloads(variables: Variables) -> Iterator[Problem]:
             continue
         # Galaxy takes these relative to its data_dir.
         path = os.path.normpath(os.path.join(data, str(value)))
+        where = f"galaxy_config app:main.{name}"
         if not inside(path, data):
             yield problem(
-                f"galaxy_config app:main.{name}",
+                where,
                 value,
                 f"nginx hands out files below {data} only; name a directory there, or set galaxy_mutable_data_dir",
             )
+        elif not ABSOLUTE_PATH.fullmatch(path):
+            yield problem(where, value, f"has to be a path of {PATH_CHARACTERS}")
 
 
 def check_galaxy(variables: Variables, release: dict[str, t.Any] | None) -> Iterator[Problem]:
     """Check Galaxy's options and its secrets."""
-    options = {name: value for name, value in galaxy_options(variables).items() if isinstance(name, str)}
+    options = {name: value for name, value in galaxy_options(variables).items() if KEY_NAME.fullmatch(str(name))}
     yield from check_secrets(options)
     if release is not None:
         plain_options = {name: value for name, value in options.items() if name != "job_config"}

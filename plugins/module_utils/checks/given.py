@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import TRUE_WORDS
 from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import (
     APP_SECTION,
@@ -28,6 +29,17 @@ def account(variables: Variables) -> dict[str, t.Any]:
 def is_true(value: t.Any) -> bool:
     """Tell whether a value that passed for a boolean is true."""
     return value if isinstance(value, bool) else str(value).strip().lower() in TRUE_WORDS
+
+
+def is_count(value: t.Any) -> bool:
+    """Tell whether a value is a number that every reader takes for the same: digits of ASCII, and nothing else."""
+    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit()
+
+
+def classic(variables: Variables) -> bool | None:
+    """Tell whether Galaxy is a classic one; None if nobody has looked at the checkout yet."""
+    release = str(variables.get("galaxy_release") or "")
+    return is_classic(release) if release else None
 
 
 def user_sections(variables: Variables) -> dict[str, dict[str, t.Any]]:
@@ -87,7 +99,7 @@ def http(variables: Variables) -> tuple[str, str]:
 def processes(variables: Variables) -> tuple[str, int]:
     """Return where the number of uWSGI's workers is given, and the number; 1 if it is none."""
     where, value = effective(variables, "processes", "uwsgi_processes")
-    return where, int(value) if str(value).isdigit() else 1
+    return where, int(value) if is_count(value) else 1
 
 
 def database_connection(variables: Variables) -> tuple[str, t.Any]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.files import COPIED
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
     Variables,
+    classic,
     galaxy_options,
     is_sqlite,
     is_true,
@@ -19,7 +20,6 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
     same,
     uwsgi_options,
 )
-from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, check_job_config, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.handlers import Handler, handler_list, takes_jobs
 from ansible_collections.dagobah.galaxy.plugins.module_utils.job_config import (
@@ -166,9 +166,7 @@ def _has_mules(variables: Variables) -> bool:
     """Tell whether mules of uWSGI run the jobs, which classic Galaxy's are for."""
     farms = uwsgi_options(variables).get("farm", ("", None))[1]
     names = [str(farm).split(":", maxsplit=1)[0] for farm in (farms if isinstance(farms, list) else [farms])]
-    return is_classic(str(variables.get("galaxy_release"))) and any(
-        name.split(".")[0] == "job-handlers" for name in names
-    )
+    return classic(variables) is not False and any(name.split(".")[0] == "job-handlers" for name in names)
 
 
 def _check_web(variables: Variables, handlers: list[Handler], config: dict[str, t.Any]) -> Iterator[Problem]:

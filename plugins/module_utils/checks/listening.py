@@ -26,9 +26,14 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 HEADER_VALUE = re.compile(r"[ !#%-\[\]-~]*")
 HEADER_VARIABLE = re.compile(r"HTTP_[A-Z0-9_]+")
 LISTEN = re.compile(
-    r"(?:(?P<address>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+):)?(?P<port>\d+)(?P<parameters>(?: [a-z0-9_=]+)*)"
+    r"(?:(?P<address>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+):)?(?P<port>[0-9]+)(?P<parameters>(?: [a-z0-9_=]+)*)"
 )
-SOCKET = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):(?P<port>\d+)")
+SOCKET = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):(?P<port>[0-9]+)")
+# What else nginx takes after them (ngx_http_core_listen).
+LISTEN_PARAMETER = re.compile(
+    r"default_server|proxy_protocol|http2|deferred|bind|reuseport|ipv6only=(on|off)|so_keepalive=(on|off)"
+    r"|(setfib|fastopen|backlog)=[0-9]+|(rcvbuf|sndbuf)=[0-9]+[km]?"
+)
 
 # Every address of the machine, as uWSGI and nginx write it.
 ANY_ADDRESS = ("", "*", "0.0.0.0", "[::]")  # noqa: S104 (names to refuse)
@@ -55,15 +60,25 @@ def check_nginx(variables: Variables) -> Iterator[Problem]:
         text = str(item).strip()
         if not text.endswith((";", "}")) and not text.startswith("#"):
             yield problem("nginx_server_directives", item, "a directive of nginx ends with ; or a block with }")
-        elif text.count("{") != text.count("}"):
+        elif not _is_balanced(text):
             yield problem("nginx_server_directives", item, "{ and } do not match")
     for name, value in (variables.get("nginx_security_headers") or {}).items():
         if not HEADER_NAME.fullmatch(str(name)):
             yield problem("nginx_security_headers", name, "has to be the name of a header")
-        if not HEADER_VALUE.fullmatch(str(value if value is not None else "")):
+        if isinstance(value, (dict, list)) or not HEADER_VALUE.fullmatch(str(value if value is not None else "")):
             yield problem(
                 f"nginx_security_headers.{name}", value, 'has to be one line of ASCII, without " and \\ and $'
             )
+
+
+def _is_balanced(text: str) -> bool:
+    """Tell whether each } has its { before it, so that none ends the server."""
+    depth = 0
+    for sign in re.findall(r"[{}]", text):
+        depth += 1 if sign == "{" else -1
+        if depth < 0:
+            break
+    return depth == 0
 
 
 def _check_listen(variable: str, listen: t.Any, example: int) -> Iterator[Problem]:
@@ -79,10 +94,20 @@ def _check_listen(variable: str, listen: t.Any, example: int) -> Iterator[Proble
             yield problem(
                 variable, item, "without ssl; nginx_tls says whether there is TLS, and nginx_tls_listen where"
             )
+        else:
+            for word in found["parameters"].split():
+                if not LISTEN_PARAMETER.fullmatch(word):
+                    yield problem(variable, item, f"nginx's listen has no parameter {word}")
 
 
 # What a certificate and its key are given as, and what else there may be in the name of a file.
 PEM = "-----BEGIN "
+# As text: one or several, and white space around them.
+PEM_TEXT = re.compile(r"\s*(-----BEGIN (?P<what>[A-Z0-9 ]+)-----\n[A-Za-z0-9+/=\s]+\n-----END (?P=what)-----\s*)+")
+
+# Where certbot finds an authority, and where that writes to. certbot keeps both in a file of its own.
+AUTHORITY = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!&*+,=-]+")
+EMAIL = re.compile(r"[A-Za-z0-9._+][A-Za-z0-9._+-]*@[A-Za-z0-9.-]+")
 
 
 def check_tls(variables: Variables) -> Iterator[Problem]:
@@ -101,11 +126,16 @@ def check_tls(variables: Variables) -> Iterator[Problem]:
             yield problem(name, value, f'belongs to nginx_tls "files", and nginx_tls is "{tls}"', secret=secret)
         elif value.startswith("/"):
             yield from check_path(name, value)
-        elif value and PEM not in value:
-            yield problem(name, value, "has to be a path on the machine, or text in PEM", secret=secret)
-        elif value and ("PRIVATE KEY" in value) != secret:
+        elif PEM in value and ("PRIVATE KEY" in value) != secret:
             what = "a certificate" if secret else "a private key"
             yield problem(name, value, f"is {what}", secret=True)
+        elif value and not PEM_TEXT.fullmatch(value.replace("\r\n", "\n")):
+            yield problem(name, value, "has to be a path on the machine, or text in PEM", secret=secret)
+    directory, email = (str(variables.get(name) or "") for name in ("nginx_acme_directory", "nginx_acme_email"))
+    if "nginx_acme_directory" in variables and not AUTHORITY.fullmatch(directory):
+        yield problem("nginx_acme_directory", directory, "has to be a URL, such as https://acme.example.org/directory")
+    if email and not EMAIL.fullmatch(email):
+        yield problem("nginx_acme_email", email, "has to be an address, such as admin@example.org, or empty")
     names = [str(name) for name in variables.get("nginx_server_names") or []]
     if tls in ("files", "acme") and "_" in names:
         yield problem("nginx_server_names", names, f'has to be the names in the certificate with nginx_tls "{tls}"')
@@ -194,6 +224,11 @@ def check_http(variables: Variables) -> Iterator[Problem]:
         yield problem(
             *options["http-socket"], "gives a thread to whoever connects and says nothing; set uwsgi_http instead"
         )
+    http_options = variables.get("uwsgi_http_options") or {}
+    for name in ("http", "http-to"):
+        if name in http_options:
+            variable = {"http": "uwsgi_http", "http-to": "uwsgi_socket"}[name]
+            yield problem(f"uwsgi_http_options.{name}", http_options[name], f"is made from {variable}; set that")
     where, address = http(variables)
     if not address:
         return
@@ -218,8 +253,3 @@ def check_http(variables: Variables) -> Iterator[Problem]:
             f"there is no proxy before {where} ({address}) to say who the user is, so that anybody could; leave one"
             " of them out",
         )
-    http_options = variables.get("uwsgi_http_options") or {}
-    for name in ("http", "http-to"):
-        if name in http_options:
-            variable = {"http": "uwsgi_http", "http-to": "uwsgi_socket"}[name]
-            yield problem(f"uwsgi_http_options.{name}", http_options[name], f"is made from {variable}; set that")

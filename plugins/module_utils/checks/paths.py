@@ -14,6 +14,9 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 
 ABSOLUTE_PATH = re.compile(r"/[A-Za-z0-9._+@/-]*")
+PATH_CHARACTERS = "letters, digits and . _ + @ - (others mean something to nginx or shells)"
+# What is made, and given an owner, besides the variables that end in _dir.
+OTHER_DIRECTORIES = ("galaxy_root", "galaxy_user.home", "nginx_client_body_temp_path")
 SYSTEM_DIRECTORIES = frozenset(
     [
         "/",
@@ -72,18 +75,14 @@ LONGEST_SOCKET_PATH = 107
 def check_path(name: str, value: t.Any) -> Iterator[Problem]:
     """Check that a path can be written into every file that has it."""
     if not ABSOLUTE_PATH.fullmatch(str(value)):
-        yield problem(
-            name,
-            value,
-            "has to be an absolute path of letters, digits and . _ + @ - (others mean something to nginx or shells)",
-        )
+        yield problem(name, value, f"has to be an absolute path of {PATH_CHARACTERS}", secret=name.endswith("_key"))
     elif os.path.normpath(value) != value or str(value).startswith("//"):
         yield problem(
             name,
             value,
             f"has to be written without ., .., double or trailing slashes: {os.path.normpath('/' + value.lstrip('/'))}",
         )
-    elif name.endswith("_dir") or name == "galaxy_root":
+    elif name.endswith("_dir") or name in OTHER_DIRECTORIES:
         if value in SYSTEM_DIRECTORIES:
             yield problem(name, value, "is a directory of the system; name one below it, such as /srv/galaxy")
         elif name != "galaxy_run_dir" and value.startswith(tuple(item + "/" for item in VOLATILE_DIRECTORIES)):

@@ -17,7 +17,7 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.release_names impor
     release_number,
 )
 
-RELEASE = re.compile(r"(?P<year>\d\d)\.(?P<minor>\d{1,2})\.(?P<patch>\d+)")
+RELEASE = re.compile(r"(?P<year>[0-9]{2})\.(?P<minor>[0-9]{1,2})\.(?P<patch>[0-9]+)")
 # As Git takes them: an address, ssh's short form of one (user@host:path), or a path.
 REPOSITORY = re.compile(r"((file|git|https?|ssh)://|[\w.-]+@[\w.-]+:|/)\S+")
 # What Git takes for the name of a branch, a tag or a commit, and no option and no pattern.

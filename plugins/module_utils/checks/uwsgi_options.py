@@ -9,8 +9,13 @@ import os.path
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Variables, uwsgi_options
-from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import is_classic
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
+    Variables,
+    classic,
+    is_count,
+    uwsgi_options,
+)
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import (
     FALSE_WORDS,
     TRUE_WORDS,
@@ -23,7 +28,12 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import
     combine_sections,
     to_paste_deploy,
 )
-from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import PLUGIN_OPTIONS, declared_names, render
+from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import (
+    OPTION_NAME,
+    PLUGIN_OPTIONS,
+    declared_names,
+    render,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_table import read_table
 from ansible_collections.dagobah.galaxy.plugins.module_utils.values import InputError, did_you_mean
 
@@ -111,6 +121,9 @@ def check_sections(variables: Variables) -> Iterator[Problem]:
         except InputError as error:
             yield Problem(f"galaxy_config: {error}")
     yield from _check_uwsgi_options(variables)
+    for name in placeholders:
+        if not OPTION_NAME.fullmatch(str(name)):
+            yield problem("uwsgi_placeholders", name, "has to be the name of an option of uWSGI's")
 
 
 def _beside(options: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -130,31 +143,34 @@ def _render_each(sections: dict[str, dict[str, t.Any]], placeholders: t.Any) -> 
 
 def _check_uwsgi_options(variables: Variables) -> Iterator[Problem]:
     options = uwsgi_options(variables)
-    classic = is_classic(str(variables.get("galaxy_release")))
     given = {name: value for name, (_where, value) in options.items() if value is not None}
     declared = declared_names(given)
     # What the user's plugins bring, and what Debian's has or a compiler left out, only the machine's uWSGI can tell.
     has_plugins = any(name in given for name in PLUGIN_OPTIONS)
     is_wheel = variables.get("uwsgi_install_method", "wheel") == "wheel" and not has_plugins
     for name, (where, value) in options.items():
-        if (value is None and name not in NEEDED) or name in declared:
+        if (value is None and name not in NEEDED) or name in declared or not OPTION_NAME.fullmatch(name):
             continue
         if name in NUMBERS:
-            if not str(value).isdigit() or isinstance(value, bool) or int(value) < 1:
+            if not is_count(value) or int(value) < 1:
                 yield problem(where, value, "has to be a number from 1")
         elif name in ("socket", "uwsgi-socket"):
             if value is None:
                 yield problem(where, value, "cannot be taken out; nginx needs it")
         elif name == "buffer-size":
             lowest, highest = BUFFER_SIZE
-            if not str(value).isdigit() or not lowest <= int(value) <= highest:
+            if not is_count(value) or not lowest <= int(value) <= highest:
                 yield problem(where, value, f"has to be a number of bytes from {lowest} to {highest}")
         elif name == "logto":
             directory = str(variables.get("galaxy_log_dir"))
             if os.path.dirname(os.path.normpath(str(value))) != directory:
                 yield problem(where, value, f"Galaxy's user can write logs in galaxy_log_dir only: {directory}")
+            else:
+                yield from check_path(where, value)
         elif name in UWSGI_REFUSED:
-            values, reason = (CLASSIC_RULES if classic else {}).get(name, UWSGI_REFUSED[name])
+            if name in CLASSIC_RULES and classic(variables) is None:
+                continue
+            values, reason = (CLASSIC_RULES if classic(variables) else {}).get(name, UWSGI_REFUSED[name])
             if str(value).strip().lower() not in values:
                 allowed = f"has to be {values[0]}" if values else "cannot be set"
                 yield problem(where, value, f"{allowed}: {reason}")
@@ -181,14 +197,27 @@ def _check_name(name: str, where: str, value: t.Any, has_plugins: bool, is_wheel
 
 
 def check_config_method(variables: Variables) -> Iterator[Problem]:
-    """Check that the chosen way to configure uWSGI can carry the options."""
+    """Check that the chosen way to configure uWSGI can carry the options, and the command line those of its router."""
+    for name, value in (variables.get("uwsgi_http_options") or {}).items():
+        try:
+            render("command_line", {} if value is None else {name: value}, "/c", "", read_table().flags)
+        except InputError as error:
+            yield Problem(f"uwsgi_http_options: {error}")
+        else:
+            if value is not None:
+                yield from _check_name(name, f"uwsgi_http_options.{name}", value, False, False)
     method = variables.get("uwsgi_config_method")
     if method in (None, "paste_deploy"):
         return  # That is checked with the rest of galaxy.ini.
     for name, (where, value) in uwsgi_options(variables).items():
         try:
             render(
-                str(method), {name: value}, "/c", "/c/galaxy.ini", read_table().flags, variables["uwsgi_placeholders"]
+                str(method),
+                {name: value},
+                "/c",
+                "/c/galaxy.ini",
+                read_table().flags,
+                variables.get("uwsgi_placeholders") or (),
             )
         except InputError as error:
             yield Problem(f"{where}: {error}")

@@ -9,42 +9,52 @@ import re
 import typing as t
 from collections.abc import Iterator, Mapping
 
-from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import Spec, Variables, account, is_true
+from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.given import (
+    Spec,
+    Variables,
+    account,
+    is_count,
+    is_true,
+)
 from ansible_collections.dagobah.galaxy.plugins.module_utils.checks.paths import check_path
 from ansible_collections.dagobah.galaxy.plugins.module_utils.galaxy_options import Problem, problem
 from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 
 INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+INSTANCE_CHARACTERS = "lower-case letters, digits, hyphens and underscores, up to 32, a letter or digit first"
 GROUP_OF_PROGRAMS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 URL_PREFIX = re.compile(r"/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 BACKUP_NAME = re.compile(r"latest|[A-Za-z0-9][A-Za-z0-9._-]*")
-BODY_SIZE = re.compile(r"\d+[kKmMgG]?")
+BODY_SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 UMASK = re.compile(r"0?[0-7]{3}")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-VERSION = re.compile(r"\d+(\.\d+)+([a-z0-9.]*)?")
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([a-z0-9.]*)?")
 # A name, with extras, versions and markers; no option of pip's, no path, no address.
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?[A-Za-z0-9 .,*+!<>=~;_()'\"-]*")
 
 
 DEBIAN_PYTHON = "/usr/bin/python3"
 
+# As long as nginx and browsers have a use for.
+TEN_YEARS = 315_360_000
+
 # (variable, lowest, highest, unit)
-RANGES: tuple[tuple[str, int, int | None, str], ...] = (
+RANGES: tuple[tuple[str, int, int, str], ...] = (
     ("uwsgi_processes", 1, 1024, ""),
     ("uwsgi_threads", 1, 1024, ""),
     ("galaxy_request_timeout", 1, 86400, " seconds"),
     ("galaxy_drain_timeout", 1, 86400, " seconds"),
     ("supervisor_web_stop_timeout", 1, 86400, " seconds"),
     ("supervisor_handler_stop_margin", 1, 86400, " seconds"),
-    ("nginx_static_expires", 0, None, " seconds"),
-    ("nginx_hsts_max_age", 0, None, " seconds"),
+    ("nginx_static_expires", 0, TEN_YEARS, " seconds"),
+    ("nginx_hsts_max_age", 0, TEN_YEARS, " seconds"),
     ("nginx_login_rate", 0, 1_000_000, " a minute"),
     ("nginx_upload_rate", 0, 1_000_000, " a minute"),
     ("galaxy_local_runner_workers", 1, 1024, ""),
-    ("galaxy_keep_dumps", 1, None, ""),
-    ("galaxy_keep_backups", 1, None, ""),
-    ("galaxy_keep_releases", 2, None, " (the one that serves, and the one that a rollback needs)"),
+    ("galaxy_keep_dumps", 1, 1000, ""),
+    ("galaxy_keep_backups", 1, 1000, ""),
+    ("galaxy_keep_releases", 2, 1000, " (the one that serves, and the one that a rollback needs)"),
     ("galaxy_trial_timeout", 1, 86400, " seconds"),
     ("uwsgi_log_rotations", 1, 3650, ""),
     ("uwsgi_restart_timeout", 1, 86400, " seconds"),
@@ -52,16 +62,8 @@ RANGES: tuple[tuple[str, int, int | None, str], ...] = (
 
 # (variable, pattern, what is allowed)
 PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    (
-        "galaxy_instance_name",
-        INSTANCE_NAME,
-        "lower-case letters, digits, hyphens and underscores, up to 32, a letter or digit first",
-    ),
-    (
-        "nginx_site",
-        INSTANCE_NAME,
-        "lower-case letters, digits, hyphens and underscores, up to 32, a letter or digit first",
-    ),
+    ("galaxy_instance_name", INSTANCE_NAME, INSTANCE_CHARACTERS),
+    ("nginx_site", INSTANCE_NAME, INSTANCE_CHARACTERS),
     ("galaxy_supervisor_group", GROUP_OF_PROGRAMS, "letters, digits, hyphens and underscores, up to 32"),
     (
         "galaxy_privsep_user",
@@ -81,13 +83,16 @@ def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Pr
     """Check variables one by one."""
     for name, lowest, highest, unit in RANGES:
         value = variables.get(name)
-        if value is not None and (value < lowest or (highest is not None and value > highest)):
-            upper = "" if highest is None else f" to {highest}"
-            yield problem(name, value, f"has to be a number from {lowest}{upper}{unit}")
+        if value is not None and not lowest <= value <= highest:
+            yield problem(name, value, f"has to be a number from {lowest} to {highest}{unit}")
     for name, pattern, allowed in PATTERNS:
         value = variables.get(name)
         if value is not None and not pattern.fullmatch(str(value)):
             yield problem(name, value, f"allowed is {allowed}")
+    for name in ("nginx_configs", "supervisor_configs"):
+        for item in variables.get(name) or []:
+            if not INSTANCE_NAME.fullmatch(str(item)):
+                yield problem(name, item, f"the name of a template has {INSTANCE_CHARACTERS}")
     for name, spec in specs.items():
         if spec.get("type") == "path" and variables.get(name) is not None:
             yield from check_path(name, variables[name])
@@ -95,7 +100,9 @@ def check_values(variables: Variables, specs: Mapping[str, Spec]) -> Iterator[Pr
     packages = [
         ("galaxy_additional_venv_packages", item) for item in variables.get("galaxy_additional_venv_packages") or []
     ]
-    single = ("galaxy_uwsgi_package", "galaxy_client_package")
+    single = ["galaxy_uwsgi_package"]
+    if variables.get("galaxy_install_method") == "git":
+        single.append("galaxy_client_package")
     packages += [(name, variables[name]) for name in single if variables.get(name)]
     for name, item in packages:
         if not REQUIREMENT.fullmatch(str(item)):
@@ -139,7 +146,7 @@ def _check_user(variables: Variables) -> Iterator[Problem]:
         if key in parts:
             yield from check_path(f"galaxy_user.{key}", parts[key])
     uid = parts.get("uid")
-    if uid is not None and (isinstance(uid, bool) or not str(uid).isdigit() or int(uid) < 1):
+    if uid is not None and (not is_count(uid) or int(uid) < 1):
         yield problem("galaxy_user.uid", uid, "has to be a number from 1")
     if parts.get("name") == "root":
         yield problem(
@@ -147,7 +154,7 @@ def _check_user(variables: Variables) -> Iterator[Problem]:
             "root",
             "Galaxy and its jobs must not run as root; name an account of its own, such as galaxy",
         )
-    separate = is_true(variables.get("galaxy_separate_privileges", True))
+    separate = is_true(variables.get("galaxy_separate_privileges", True)) and parts.get("name") != "root"
     if separate and variables.get("galaxy_privsep_user") == parts.get("name"):
         yield problem(
             "galaxy_privsep_user",

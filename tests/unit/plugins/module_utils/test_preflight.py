@@ -807,6 +807,38 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"galaxy_config_files": [{"src": "x", "dest": "/srv/galaxy/config/galaxy.ini"}]},
         ["galaxy_config_files[0].dest", "give its options as galaxy_config"],
     ),
+    "digits of another script": ({"uwsgi_threads": "٤"}, ['uwsgi_threads: "٤"', "whole number"]),
+    "digits that are none": ({"uwsgi_options": {"processes": "²"}}, ['processes: "²"', "number from 1"]),
+    "Python's way to write a number": ({"uwsgi_threads": "1_0"}, ['uwsgi_threads: "1_0"', "whole number"]),
+    "a home that is the machine": (
+        {"galaxy_user": {"name": "galaxy", "home": "/"}},
+        ['galaxy_user.home: "/"', "directory of the system"],
+    ),
+    "a download directory that nginx cannot read": (
+        app(file_path="/srv/galaxy/data/a;b"),
+        ['app:main.file_path: "/srv/galaxy/data/a;b"', "letters, digits"],
+    ),
+    "a private key that is none": (
+        {
+            "nginx_tls": "files",
+            "nginx_server_names": ["a.example.org"],
+            "nginx_tls_certificate": "/c",
+            "nginx_tls_key": "-----BEGIN PRIVATE KEY-----\nhunter2!",
+        },
+        ["nginx_tls_key: ********", "text in PEM"],
+    ),
+    "SQL in a name": (
+        {"postgresql_objects_users": [{"name": 'a"; --'}]},
+        ["postgresql_objects_users[0].name", "name of letters"],
+    ),
+    "a brace that ends the server": (
+        {"nginx_server_directives": ["} server { listen 81; }", "{"]},
+        ["nginx_server_directives", "} server {", "do not match"],
+    ),
+    "an option of the router's of two lines": (
+        {"uwsgi_http_options": {"http-var": "a\nb"}},
+        ["uwsgi_http_options", "one line"],
+    ),
 }
 
 
@@ -905,6 +937,27 @@ def test_secrets_are_not_shown() -> None:
     found = messages(changes)
     assert len(found) >= 5
     assert "hunter2" not in "\n".join(found)
+
+
+def test_what_follows_from_another_error_is_not_told() -> None:
+    specs: dict[str, Spec] = {name: {"type": "path"} for name in ("galaxy_root", "galaxy_log_dir", "galaxy_run_dir")}
+    values = {"galaxy_root": "/a b", "galaxy_log_dir": "/a b/log", "galaxy_run_dir": "/c d"}
+    made_from = {"galaxy_log_dir": ["galaxy_root"]}
+    found = [problem.text for problem in preflight.check(specs, values, made_from=made_from)]
+    assert [text.split(":")[0] for text in found] == ["galaxy_root", "galaxy_run_dir"]
+
+
+def test_before_a_checkout_has_been_looked_at_it_may_be_a_classic_one() -> None:
+    git = {
+        "galaxy_install_method": "git",
+        "galaxy_repo": "https://example.org/galaxy.git",
+        "galaxy_commit_id": "a" * 40,
+        "galaxy_handlers": 0,
+        "uwsgi_options": {"farm": "job-handlers:1", "py-call-osafterfork": True},
+    }
+    assert messages({**git, "galaxy_release": ""}, release=None) == []
+    assert messages({**git, "galaxy_release": "20.5.0"}, release=None) == []
+    assert len(messages({**git, "galaxy_release": "26.1.2"}, release=None)) == 2
 
 
 def test_specs_and_defaults_name_the_same_variables() -> None:
