@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The corpus of wrong and of hostile input, and runs of Ansible with it.
 
-Each file *.yml here is a list of entries: a name, the variables that are given, and either the line by which the
+Each file in input is a list of entries: a name, the variables that are given, and either the line by which the
 preflight refuses them (error), or where and as what they arrive (carried).
 """
 
@@ -78,7 +78,7 @@ class Host:
 
 def entries() -> list[Entry]:
     """Return the corpus."""
-    return [Entry(**item) for path in sorted(HERE.glob("*.yml")) for item in yaml.load(path.read_text(), Loader)]  # noqa: S506
+    return [Entry(**item) for path in sorted((HERE / "input").glob("*.yml")) for item in yaml.load(path.read_text(), Loader)]  # noqa: S506
 
 
 def hosts(chosen: list[Entry], most: int) -> list[Host]:
