@@ -78,7 +78,8 @@ class Host:
 
 def entries() -> list[Entry]:
     """Return the corpus."""
-    return [Entry(**item) for path in sorted((HERE / "input").glob("*.yml")) for item in yaml.load(path.read_text(), Loader)]  # noqa: S506
+    files = sorted((HERE / "input").glob("*.yml"))
+    return [Entry(**item) for path in files for item in yaml.load(path.read_text(), Loader)]  # noqa: S506
 
 
 def hosts(chosen: list[Entry], most: int) -> list[Host]:
