@@ -96,8 +96,8 @@ def hosts(chosen: list[Entry], most: int) -> list[Host]:
     return result
 
 
-def run(directory: Path, playbook: Path, chosen: list[Host], *arguments: str) -> dict[str, t.Any]:
-    """Run a playbook for the hosts, and return what Ansible says of it."""
+def run(directory: Path, playbook: Path, chosen: list[Host], *arguments: str, **common: t.Any) -> dict[str, t.Any]:
+    """Run a playbook for the hosts, with variables of all of them, and return what Ansible says of it."""
     inventory = {
         "galaxy": {
             "hosts": {
@@ -105,7 +105,11 @@ def run(directory: Path, playbook: Path, chosen: list[Host], *arguments: str) ->
                 for number, host in enumerate(chosen, 1)
             },
             # By its full name: hosts with "local" are one machine for the check of neighbours.
-            "vars": {"ansible_connection": "ansible.builtin.local", "ansible_python_interpreter": "/usr/bin/python3"},
+            "vars": {
+                "ansible_connection": "ansible.builtin.local",
+                "ansible_python_interpreter": "/usr/bin/python3",
+                **common,
+            },
         }
     }
     (directory / "inventory.yml").write_text(yaml.dump(inventory, Dumper=Dumper, allow_unicode=True, width=1000))
