@@ -125,6 +125,7 @@ class Stand:
         command = ["wrk", "-t", "1", "-c", str(concurrency), "-d", f"{seconds}s", "--timeout", "60s", "-s", str(script)]
         for name, value in {**self.data[kind].headers, "Accept-Encoding": "gzip"}.items():
             command += ["-H", f"{name}: {value}"]
+        self.settle()
         before = self.cpu(kind)
         output = subprocess.run([*command, self.urls[kind]], capture_output=True, text=True, check=True).stdout
         line = next(line for line in output.splitlines() if line.startswith("RESULT "))
@@ -136,6 +137,14 @@ class Stand:
             "errors": result["errors"],
             "cpu": (self.cpu(kind) - before) * 1000 / max(result["requests"], 1),
         }
+
+    def settle(self) -> None:
+        """Wait until both servers have done what was asked before: of wrk's last requests, nobody awaits the answers."""
+        idle = False
+        while not idle:
+            before = sum(map(self.cpu, KINDS))
+            time.sleep(0.3)
+            idle = sum(map(self.cpu, KINDS)) - before < 0.03
 
     def cpu(self, kind: str) -> float:
         """Return the seconds of processor time that a server's processes have taken."""
