@@ -139,7 +139,7 @@ class Stand:
         }
 
     def settle(self) -> None:
-        """Wait until both servers have done what was asked before: of wrk's last requests, nobody awaits the answers."""
+        """Wait until both servers have done what was asked before: wrk leaves before its last requests are answered."""
         idle = False
         while not idle:
             before = sum(map(self.cpu, KINDS))

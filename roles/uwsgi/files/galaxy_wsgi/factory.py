@@ -25,9 +25,10 @@ NEEDS_STREAMS = ("enable_sse_updates", "enable_mcp_server")
 # How seldom Python looks for garbage meanwhile.
 LOADING = (50_000, 20, 100)
 
-# The C library's option for how many areas of memory threads get (mallopt(3)). Each keeps what its threads have given
-# back, and with one lock for all of Python there is nobody to get out of the way of.
-M_ARENA_MAX = -8
+# How the C library keeps memory that has been given back (mallopt(3)). One area for all threads: with one lock for all
+# of Python there is nobody to get out of the way of. And the memory of a large text goes back to the system at once,
+# where otherwise everything as large would be kept from then on. (option: value)
+MALLOC = {-8: 1, -3: 256 * 1024}  # M_ARENA_MAX, M_MMAP_THRESHOLD
 
 # Directories below Galaxy's data_dir, from which nginx sends files, too.
 DOWNLOADS = ("objects", "tmp", "cache", "object_store_cache")
@@ -36,7 +37,8 @@ DOWNLOADS = ("objects", "tmp", "cache", "object_store_cache")
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Bridge:
     """Return Galaxy as a WSGI application: a ``paste.app_factory``."""
     hooks = _install_stack()
-    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    for option, value in MALLOC.items():
+        ctypes.CDLL(None).mallopt(option, value)
     # While Galaxy loads, hardly anything is garbage, and looking for it takes seconds.
     thresholds = gc.get_threshold()
     gc.set_threshold(*LOADING)
