@@ -271,6 +271,7 @@ def main() -> int:
         starts = stand.starts
 
     result: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
         "arguments": vars(arguments),
         "rows": rows,
         "geometric_mean": geometric_mean([row["ratio"] for row in rows]),
@@ -312,7 +313,53 @@ def shares(alone: dict[str, float], rows: list[dict[str, Any]]) -> str:
 
 
 def keep(result: dict[str, Any]) -> None:
+    """Write what was found, for programs and for people."""
     (RESULTS / "serve.json").write_text(json.dumps(result, indent=2) + "\n")
+    (RESULTS / "serve.md").write_text(as_page(result))
+
+
+def as_page(result: dict[str, Any]) -> str:
+    """Return a page of Markdown."""
+    of, arguments = result["machine"], result["arguments"]
+    lines = [
+        "# What `benchmarks/serve` has measured",
+        "",
+        f"{result['date']}; {of['cpu']}, Linux {of['kernel']}; {of['python']}, {of['versions']},",
+        f"uWSGI {of['uwsgi']}; {of['nginx']}; {of['postgresql']}. {arguments['workers']} processes each, uWSGI's",
+        f"with {arguments['threads']} threads; the median of {arguments['rounds']} rounds of {arguments['seconds']} s each.",
+        "Times in milliseconds.",
+        "",
+        "| path | connections | uWSGI req/s | p50 | p99 | gunicorn req/s | p50 | p99 | ratio |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["rows"]:
+        figures = [f"{row[kind][name]:.1f}" for kind in KINDS for name in ("rate", "p50", "p99")]
+        lines.append(f"| {row['path']} | {row['concurrency']} | {' | '.join(figures)} | {row['ratio']:.2f} |")
+    lines += [
+        "",
+        f"Geometric mean of the ratios: **{result['geometric_mean']:.2f}**; lowest {result['lowest']:.2f}.",
+        "",
+    ]
+    lines += ["| | first answer after | PSS of the processes, after all that |", "|---|--:|--:|"]
+    for kind in KINDS:
+        sizes = result["memory_mb"][kind]
+        total = f"{' + '.join(map(str, sizes))} = {sum(sizes)} MB"
+        lines.append(f"| {kind} | {result['start_seconds'][kind]:.1f} s | {total} |")
+    lines += ["", f"PSS, uWSGI to gunicorn: **{result['memory_ratio']:.2f}**."]
+    if "ceiling" in result:
+        lines += [
+            "",
+            "Galaxy's application alone, called in a loop by as many processes, and how much of that is reached behind",
+            "a server: of its requests a second, with nginx and wrk on the same processors; and of its processor time",
+            "for a request, in which there is only Galaxy and the server.",
+            "",
+            "| path | req/s alone | uWSGI | gunicorn | cpu ms alone | uWSGI | gunicorn |",
+            "|---|--:|--:|--:|--:|--:|--:|",
+        ]
+        for name, alone in result["ceiling"].items():
+            columns = shares(alone, [row for row in result["rows"] if row["path"] == name]).split()
+            lines.append(f"| {name} | {' | '.join(columns)} |")
+    return "\n".join(lines) + "\n"
 
 
 def measurements(stand: Stand, paths: list[str], arguments: argparse.Namespace) -> Any:
