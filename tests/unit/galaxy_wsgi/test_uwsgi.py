@@ -20,7 +20,11 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("pyuwsgi") is None, reason="pyuwsgi is not installed")
+# With real processes, which take their time.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("pyuwsgi") is None, reason="pyuwsgi is not installed"),
+]
 
 HERE = Path(__file__).parent
 BRIDGE = HERE.parents[2] / "roles" / "uwsgi" / "files"

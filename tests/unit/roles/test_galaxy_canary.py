@@ -24,6 +24,9 @@ from typing import Any
 
 import pytest
 
+# With real processes, which take their time.
+pytestmark = pytest.mark.slow
+
 sa = pytest.importorskip("sqlalchemy")
 
 SCRIPT = Path(__file__).parents[3] / "roles" / "galaxy" / "files" / "galaxy_canary.py"

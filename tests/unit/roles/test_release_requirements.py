@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# With real processes, which take their time.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = ROOT / "roles/galaxy/files/releases/26.1.2/requirements.txt"
 # As a checkout has them; Galaxy's classic releases named uWSGI themselves.

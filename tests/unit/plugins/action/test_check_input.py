@@ -24,7 +24,8 @@ PLAYBOOK = """
       dagobah.galaxy.check_input:
 """
 
-pytestmark = pytest.mark.skipif(not COLLECTIONS.is_dir(), reason="needs a checkout")
+# With real processes, which take their time.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not COLLECTIONS.is_dir(), reason="needs a checkout")]
 
 
 INVENTORY = "here ansible_host=127.0.0.1 ansible_port=1\n"
