@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ EMAIL, PASSWORD = "student@example.org", "a-Password-0f-the-tests"
 LARGE = "0123456789abcde\n" * (20 * MEGABYTE // 16)
 
 
+# Else the name of a task is told when it has ended, and not when it begins.
+ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
+
+
 def play(what: str, playbook: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     """Run a playbook as an administrator does."""
     began = time.monotonic()
@@ -35,11 +40,32 @@ def play(what: str, playbook: str, *options: str, **variables: Any) -> subproces
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+        env=ENVIRONMENT,
     )
     end = "ok" if run.returncode == 0 else "failed"
     ROWS.append(f"{what:40} {end:6} {time.monotonic() - began:5.0f} s  ")
     return run
+
+
+def killed(playbook: str, task: str) -> None:
+    """Kill a run when it comes to a task."""
+    process = subprocess.Popen(
+        ["ansible-playbook", *INVENTORIES, playbook],
+        cwd=PROJECT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("TASK [") and task in line:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "".join(said)[-6000:]
 
 
 def succeeded(run: subprocess.CompletedProcess[str]) -> str:
@@ -273,6 +299,10 @@ class TestOntoABareMachine:
         before = state(bare)
         succeeded(play("restore, check mode", "playbooks/restore.yml", "--check"))
         assert state(bare) == before
+
+    def test_killed(self, bare: Machine) -> None:
+        killed("playbooks/restore.yml", "release | Look which releases there are")
+        refused(play("site, after a restore was killed", "site.yml"), "was cut off; playbooks/restore.yml finishes it")
 
     def test_all_is_there_again(self, bare: Machine, people: People, secrets: list[str]) -> None:
         said = json.loads(bare.run(f"cat {BACKUPS}/{backups(bare)[-1]}/backup.json"))
