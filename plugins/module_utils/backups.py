@@ -82,7 +82,10 @@ def _copies(directory: str, temporary: str, instance: Instance) -> list[trees.Co
     before = (find(directory)[-1:] or [""])[0]
     # Its own place, too, wherever that is.
     without = {directory, *instance.without, *instance.left, *instance.data, *_database_files(instance.databases)}
-    known = trees.read_sums(_read(before, SUMS)) if before else {}
+    known: dict[str, str] = {}
+    # Without them, nothing is shared with it.
+    with contextlib.suppress(OSError):
+        known = trees.read_sums(_read(before, SUMS)) if before else {}
     result = []
     for tree in sorted(filter(os.path.isdir, instance.data)):
         prefix = f"{TREES}{tree}/"

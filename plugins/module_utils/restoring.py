@@ -75,12 +75,11 @@ def stage(backup: str, record: str, owner: trees.Owner) -> None:
                 without=[backups.place(backup, other) for other in paths],
                 owner=_renumbered(tree["owner"], owner),
             )
-            trees.remove(copy.target)
-            os.makedirs(os.path.join(path, trees.STAGE), 0o700, exist_ok=True)
-            os.chmod(os.path.join(path, trees.STAGE), 0o700)
+            trees.make_stage(path)
             require_room(path, copy.needed(), "what is put back")
             copy.make()
             trees.units(path, _apart(manifest, paths))
+        os.sync()
     except BaseException:
         for path in paths:
             trees.remove(os.path.join(path, trees.NEW))

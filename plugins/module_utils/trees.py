@@ -108,7 +108,7 @@ class Copy:
                 self.sums[path] = (self._known or {}).get(path, "")
                 return
         # What has the time of before it was read is read again the next time, if it has changed meanwhile.
-        with open(source, "rb") as stream:
+        with open(source, "rb", opener=_itself) as stream:
             info = os.fstat(stream.fileno())
             with open(target, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as copy:
                 digest = hashlib.sha256()
@@ -143,6 +143,11 @@ class Copy:
         # Access control lists, too.
         shutil.copystat(source, target)
         os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def _itself(name: str, flags: int) -> int:
+    """Open a file, and not what a link leads to that has taken its place meanwhile."""
+    return os.open(name, flags | os.O_NOFOLLOW)
 
 
 def sum_of(path: str) -> str:
@@ -216,6 +221,16 @@ def units(tree: str, apart: Collection[str], table: str = "/proc/self/mountinfo"
             elif place not in apart:
                 found.append(below)
     return sorted(found)
+
+
+def make_stage(tree: str) -> None:
+    """Make room for what is to come. The tree is Galaxy's: what is there in our place may be a link to another."""
+    stage = os.path.join(tree, STAGE)
+    os.makedirs(tree, exist_ok=True)
+    if os.path.islink(stage) or (os.path.lexists(stage) and os.lstat(stage).st_uid != os.geteuid()):
+        remove(stage)
+    os.makedirs(stage, 0o700, exist_ok=True)
+    remove(os.path.join(tree, NEW))
 
 
 def exchange(tree: str, unit: str, added: bool) -> None:

@@ -174,6 +174,15 @@ def test_exchanged_and_back(data: Path) -> None:
     assert contents(data) == before
 
 
+def test_what_galaxys_user_has_laid_there_is_not_followed(data: Path, tmp_path: Path) -> None:
+    write(tmp_path / "etc", {"new/passwd": "root"})
+    (data / trees.STAGE).symlink_to(tmp_path / "etc")
+    trees.make_stage(str(data))
+    assert contents(tmp_path / "etc") == {"new/passwd": "root"}
+    assert not (data / trees.STAGE).is_symlink()
+    assert (data / trees.STAGE).stat().st_mode & 0o777 == 0o700
+
+
 def test_cut_off_and_done_again(data: Path) -> None:
     """What was there before is never what an attempt has put there."""
     new = {"objects/9.dat": "nine", "tools/new.xml": "<tool/>"}
