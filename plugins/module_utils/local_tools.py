@@ -41,5 +41,7 @@ def _tool(where: str, entry: t.Any) -> Tool:
     if file.startswith("/") or not file or any(part in ("", ".", "..") for part in file.split("/")):
         raise InputError(f"{where}: {shown(entry['file'])}: has to be a path below galaxy_local_tools_src_dir")
     name = str(entry.get("section_name") or SECTION)
+    if not all(str(value).isprintable() for value in entry.values()):
+        raise InputError(f"{where}: {shown(entry)}: may hold no line break or other control character")
     identifier = str(entry.get("section_id") or re.sub(r"\W+", "_", name.lower()))
     return {"file": file, "section_name": name, "section_id": identifier}

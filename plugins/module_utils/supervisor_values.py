@@ -18,6 +18,9 @@ def fault_of(value: str) -> str | None:
     """Return why supervisor cannot carry a value of an environment variable, or None. Does not repeat the value."""
     if '"' in value:
         return "supervisor cannot carry a double quote in it"
+    # After the quotes around it, it takes off all others that it finds there (supervisor.datatypes).
+    if value != value.strip("'"):
+        return "supervisor cannot carry a single quote at its beginning or end"
     if not value.isprintable():
         return "supervisor cannot carry a line break or another control character in it"
     if COMMENT.search(value):

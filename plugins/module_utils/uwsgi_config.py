@@ -136,6 +136,7 @@ PLACEHOLDER = re.compile(r"%\(([^)]+)\)")
 # Placeholders for what a method cannot carry.
 CARRIED = {
     "galaxy-amp": "&",
+    "galaxy-apostrophe": "'",
     "galaxy-empty": "",
     "galaxy-hash": "#",
     "galaxy-less": "<",
@@ -440,6 +441,7 @@ def _environment(exported: Exported, helpers: Helpers, target: Target) -> Render
             target.refuse(key, text, "there are not enough ways to write its name for all of its values")
         # supervisor takes these for the end of the value, or of the line.
         carried = _hide(key, text, '"', "galaxy-quote", target)
+        carried = _hide(key, carried, r"^'|'$", "galaxy-apostrophe", target)
         while found := COMMENT.search(carried):
             char = carried[found.end() - 1]
             name = "galaxy-hash" if char == "#" else "galaxy-semicolon"

@@ -1,10 +1,11 @@
 # Copyright: The dagobah.galaxy developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the README claims is what is proved, and what is proved is shipped with the collection."""
+"""What the README claims is what is proved, what is proved is shipped, and SECURITY.md names tests that there are."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ansible_collections.dagobah.galaxy.plugins.module_utils.classic import pythons
@@ -44,3 +45,14 @@ def test_only_distributions_that_are_supported_are_claimed() -> None:
     assert claimed == set(MACHINES)
     variables = (ROOT / "roles/_common/vars/main.yml").read_text()
     assert all(f"  - {name}\n" in variables for name in claimed)
+
+
+def test_what_is_promised_is_tested() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = re.findall(r"`(tests/[\w/]+\.py)`", text)
+    assert len(tests) > 10
+    assert [test for test in tests if not (ROOT / test).is_file()] == []
+    defaults = "".join(path.read_text() for path in ROOT.glob("roles/*/defaults/main.yml"))
+    variables = re.findall(r"`((?:galaxy|nginx|uwsgi|supervisor)_\w+)", text)
+    assert [name for name in variables if f"\n{name}:" not in defaults] == []
+    assert "(SECURITY.md)" in (ROOT / "README.md").read_text()

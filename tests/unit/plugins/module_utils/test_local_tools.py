@@ -41,6 +41,7 @@ def test_none() -> None:
         (["plots/../../wc.xml"], "has to be a path below"),
         (["plots//wc.xml"], "has to be a path below"),
         (["/"], "has to be a path below"),
+        ([{"file": "wc.xml", "section_name": "a\0b"}], "may hold no line break or other control character"),
     ],
 )
 def test_what_is_no_tool(given: Any, words: str) -> None:

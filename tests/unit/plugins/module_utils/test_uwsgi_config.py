@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.dagobah.galaxy.plugins.module_utils.paste_deploy import to_paste_deploy
+from ansible_collections.dagobah.galaxy.plugins.module_utils.supervisor_values import fault_of
 from ansible_collections.dagobah.galaxy.plugins.module_utils.uwsgi_config import (
     FILE_NAMES,
     METHODS,
@@ -46,6 +47,8 @@ def told(directory: Path, method: str, options: dict[str, t.Any], **settings_: t
         sections["uwsgi"] = options
     galaxy_ini.write_text(to_paste_deploy(sections, settings_.get("placeholders", False)), encoding="utf-8")
     rendering = render(method, options, str(directory), str(galaxy_ini), FLAGS, **settings_)
+    # supervisor hands each on as it is.
+    assert [name for name, value in rendering.environment.items() if fault_of(value)] == []
     if rendering.text is not None and rendering.file is not None:
         Path(rendering.file).write_text(rendering.text, encoding="utf-8")
     run = subprocess.run(
@@ -76,7 +79,7 @@ AWKWARD = {
     "procname": "50% of 'a' and \"b\"; c # d = e: f",
     "static-index": [
         *("", "#", "# x", "a#b", "; x", "x ;y #z", "- a", "[a]", "{a}", "a: b", "a:", ": a", "? a", "@a", "`a`"),
-        *("*a", "!a", "|", ">", "'a'", '"a"', '"', "<!-- a -->", "&amp; <b> ]]>", "[[]]", "]"),
+        *("*a", "!a", "|", ">", "'a'", "'", '"a"', '"', "<!-- a -->", "&amp; <b> ]]>", "[[]]", "]"),
     ],
     "pythonpath": [
         *("%p", "%(x)", "%%", "%", "$(HOME)", "@(/etc/passwd)", "ü 漢字 \U0001f9ec", "\\n \\ \\\\"),
