@@ -9,22 +9,16 @@ preflight, since some are wrong.
 
 from __future__ import annotations
 
-import re
 import typing as t
-from collections.abc import Iterator
 
 import corpus
 import pytest
-import yaml
 from corpus import Entry, Host
 
 ENTRIES = corpus.entries()
 HOSTS = corpus.hosts(ENTRIES, most=12)
 REFUSED = [(host, entry) for host in HOSTS for entry in host.entries if entry.error is not None]
 CHECK = "dagobah.galaxy._common : preflight | Check the variables"
-
-# What shells, nginx, INI files, SQL, YAML, XML, Jinja or uWSGI take for more than text.
-HOSTILE = re.compile(r"[\0\n'\"`$;{}<>|&%#\\()*]")
 
 
 @pytest.fixture(scope="session")
@@ -70,50 +64,3 @@ def test_nothing_has_been_changed(told: dict[str, t.Any]) -> None:
     assert [task["task"]["name"] for task in told["plays"][0]["tasks"]][-1] == CHECK
     assert told["stats"].keys() == {host.name for host in HOSTS}
     assert {name: of["changed"] for name, of in told["stats"].items() if of["changed"]} == {}
-
-
-# --- The corpus itself -----------------------------------------------------------------------------
-
-
-def texts(options: dict[str, t.Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield each variable, and each key of one, that may hold text."""
-    for name, option in options.items():
-        if option.get("options"):
-            yield from texts(option["options"], (*path, name))
-        elif option.get("elements", option.get("type", "str")) in ("str", "path", "raw", "dict"):
-            yield (*path, name)
-
-
-def is_hostile(value: t.Any, path: tuple[str, ...]) -> bool:
-    """Tell whether there is hostile text at a place in a value."""
-    if isinstance(value, list):
-        return any(is_hostile(item, path) for item in value)
-    if path:
-        return isinstance(value, dict) and path[0] in value and is_hostile(value[path[0]], path[1:])
-    if isinstance(value, dict):
-        return any(is_hostile(part, ()) for pair in value.items() for part in pair)
-    return isinstance(value, str) and bool(HOSTILE.search(value))
-
-
-def specified() -> Iterator[tuple[str, ...]]:
-    for path in sorted(corpus.ROOT.glob("roles/*/meta/argument_specs.yml")):
-        specs = yaml.safe_load(path.read_text())["argument_specs"]
-        yield from texts(specs.get("main", {}).get("options") or {})
-
-
-@pytest.mark.parametrize("path", sorted(set(specified())), ids=".".join)
-def test_each_text_has_a_hostile_entry(path: tuple[str, ...]) -> None:
-    assert any(is_hostile(entry.given, path) for entry in ENTRIES)
-
-
-def test_each_variable_has_an_entry() -> None:
-    specs = (yaml.safe_load(path.read_text()) for path in corpus.ROOT.glob("roles/*/meta/argument_specs.yml"))
-    names = {name for spec in specs for name in spec["argument_specs"].get("main", {}).get("options") or {}}
-    assert names - {name for entry in ENTRIES for name in entry.given} == set()
-
-
-def test_names_are_given_once() -> None:
-    names = [entry.name for entry in ENTRIES]
-    assert len(names) >= 80
-    assert sorted(set(names)) == sorted(names)
-    assert [entry.name for entry in ENTRIES if (entry.error is None) == (entry.carried is None)] == []
