@@ -12,6 +12,8 @@ from ansible_collections.dagobah.galaxy.plugins.module_utils.values import Input
 
 # Its parser takes these for a comment, within quotes too (supervisor.options, inline_comment_prefixes).
 COMMENT = re.compile(r"\s[;#]")
+# Not a tab: that is a blank like any other.
+CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff\ufeff]")
 
 
 def fault_of(value: str) -> str | None:
@@ -21,7 +23,7 @@ def fault_of(value: str) -> str | None:
     # After the quotes around it, it takes off all others that it finds there (supervisor.datatypes).
     if value != value.strip("'"):
         return "supervisor cannot carry a single quote at its beginning or end"
-    if not value.isprintable():
+    if CONTROL_CHARACTER.search(value):
         return "supervisor cannot carry a line break or another control character in it"
     if COMMENT.search(value):
         return "supervisor takes a semicolon or a number sign after a space in it for a comment"
@@ -35,7 +37,7 @@ def command_line(words: list[str]) -> str:
     """
     quoted = []
     for word in words:
-        if not word.isprintable():
+        if CONTROL_CHARACTER.search(word):
             raise InputError(f"{shown(word)}: supervisor cannot carry a line break or another control character")
         # Two pieces of a quoted text, with nothing between them, are one: no space stands before the sign any more.
         quoted.append(re.sub(r"(\s)(?=[;#])", r"\1''", shlex.quote(word)))

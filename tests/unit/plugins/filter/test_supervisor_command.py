@@ -36,7 +36,12 @@ def test_renders(words: list[str], line: str) -> None:
     assert read(line) == words
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=12), min_size=1))
+characters = st.characters(
+    exclude_categories=("Cc", "Cs", "Zl", "Zp"), include_characters="\t", exclude_characters="\ufeff"
+)
+
+
+@given(st.lists(st.text(characters | st.sampled_from(" \t;#%'\"\\$"), max_size=12), min_size=1))
 def test_supervisor_gets_the_words(words: list[str]) -> None:
     assert read(supervisor_command(words)) == words
 
