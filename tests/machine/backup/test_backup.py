@@ -88,6 +88,11 @@ def backups(machine: Machine) -> list[str]:
     return machine.run(f"ls {BACKUPS}").split()
 
 
+def manifest(machine: Machine) -> Any:
+    """What the latest backup says of itself."""
+    return json.loads(machine.run(f"cat {BACKUPS}/{backups(machine)[-1]}/backup.json"))
+
+
 @dataclass
 class People:
     """What someone had on the server when it was backed up."""
@@ -121,9 +126,13 @@ def people(machine: Machine, galaxy: Galaxy) -> People:
     return People(str(student.session.headers["x-api-key"]), history, datasets)
 
 
+def secrets_of(machine: Machine) -> list[str]:
+    return list(json.loads(machine.run("cat /srv/galaxy/config/secrets.json")).values())
+
+
 @pytest.fixture(scope="module")
 def secrets(machine: Machine) -> list[str]:
-    return list(json.loads(machine.run("cat /srv/galaxy/config/secrets.json")).values())
+    return secrets_of(machine)
 
 
 @pytest.fixture(scope="module")
@@ -283,8 +292,9 @@ def bare(machine: Machine, people: People, tmp_path_factory: pytest.TempPathFact
         command = ["docker", "exec", "-i", machine.name, "tar", "-C", "/var/backups", "-x", "--numeric-owner", "-p"]
         subprocess.run(command, stdin=stream, check=True)
     archive.unlink()
-    # Galaxy's user gets another number than it had.
-    machine.run("useradd --system --user-group somebody && useradd --system --user-group somebody-else")
+    # Galaxy's user and group get other numbers than they had.
+    user, group = manifest(machine)["trees"][0]["owner"]
+    machine.run(f"groupadd --gid {group} somebody && useradd --uid {user} --gid {group} somebody")
     return machine
 
 
@@ -305,10 +315,11 @@ class TestOntoABareMachine:
         refused(play("site, after a restore was killed", "site.yml"), "was cut off; playbooks/restore.yml finishes it")
 
     def test_all_is_there_again(self, bare: Machine, people: People, secrets: list[str]) -> None:
-        said = json.loads(bare.run(f"cat {BACKUPS}/{backups(bare)[-1]}/backup.json"))
+        before = manifest(bare)["trees"][0]["owner"]
         succeeded(play("restore, onto a bare machine", "playbooks/restore.yml"))
-        assert list(json.loads(bare.run("cat /srv/galaxy/config/secrets.json")).values()) == secrets
-        assert int(bare.run("id -u galaxy")) != said["trees"][0]["owner"][0]
+        assert secrets_of(bare) == secrets
+        assert int(bare.run("id -u galaxy")) != before[0]
+        assert int(bare.run("id -g galaxy")) != before[1]
         assert bare.run("find /srv/galaxy/data ! -user galaxy -o ! -group galaxy") == ""
         people.find_it_all(Galaxy(bare.url()))
 
