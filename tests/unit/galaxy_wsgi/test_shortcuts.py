@@ -119,6 +119,23 @@ def test_wsgi_answers_as_it_does_behind_a2wsgi(call: Callable[..., Any], request
     assert (here.status, sorted(here.headers), here.body) == (there.status, sorted(there.headers), there.body)
 
 
+@pytest.mark.parametrize("size", [0, 1, 300_000, 2 * shortcuts.SPOOL_SIZE])
+def test_a_middleware_may_wait_for_more_than_the_body(call: Callable[..., Any], size: int) -> None:
+    """As those of Galaxy 24.2 and earlier, whose ``receive`` waits for the end of the response, too."""
+    app = legacy(echo)
+
+    @app.middleware("http")
+    async def mark(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        answer = await call_next(request)
+        answer.headers["x-marked"] = "yes"
+        return answer
+
+    shortcuts.install(app)
+    answer = call(Bridge(app), "POST", "/upload", body=b"x" * size, CONTENT_LENGTH=str(size))
+    assert (answer.code, answer.body) == (200, b"POST /upload? " + b"x" * size)
+    assert ("x-marked", "yes") in answer.headers
+
+
 def test_wsgi_runs_on_the_requests_thread_and_streams(call: Callable[..., Any]) -> None:
     seen: list[Any] = []
 

@@ -177,6 +177,9 @@ class Exchange:
             await self._wait_for_disconnect()
         return DISCONNECT
 
+    # It reads where it stands, so that whoever is no coroutine may drive it.
+    receive.blocks = True  # type: ignore[attr-defined]
+
     async def send(self, message: Message) -> None:
         """Write a part of the response."""
         kind = message["type"]

@@ -15,11 +15,15 @@ import importlib
 import inspect
 import io
 import itertools
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from .environ import Scope
+
+# A body that cannot be read piece by piece is kept in memory up to here, then in a file.
+SPOOL_SIZE = 1024 * 1024
 
 Receive = Callable[[], Coroutine[Any, Any, Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -108,7 +112,7 @@ class WsgiInPlace:
         response = WsgiResponse()
         # What the application sets in its context stays there, as in a2wsgi's thread.
         context = contextvars.copy_context()
-        body: Any = io.BufferedReader(RequestInput(receive))
+        body: Any = io.BufferedReader(RequestInput(receive)) if blocks(receive) else await read_whole(receive)
         environ = build_environ(scope, body)
         chunks = context.run(self.middleware.app, environ, response.start)
         try:
@@ -121,6 +125,7 @@ class WsgiInPlace:
         finally:
             if hasattr(chunks, "close"):
                 context.run(chunks.close)
+            body.close()
         if response.error:
             raise response.error[1].with_traceback(response.error[2])
 
@@ -163,6 +168,28 @@ class WsgiResponse:
             if part:
                 yield {"type": "http.response.body", "body": part, "more_body": True}
         self._written.clear()
+
+
+def blocks(receive: Any) -> bool:
+    """Tell whether this is the bridge's own ``receive``, which waits for nothing but the body."""
+    return bool(getattr(receive, "blocks", False))
+
+
+async def read_whole(receive: Receive) -> tempfile.SpooledTemporaryFile[bytes]:
+    """Return the whole body of a request as a file.
+
+    Galaxy 24.2 and earlier have middlewares that pass on a ``receive`` of their own, which waits for other tasks, too.
+    """
+    file = tempfile.SpooledTemporaryFile(SPOOL_SIZE)  # noqa: SIM115
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError("The client has gone")
+        file.write(message.get("body", b""))
+        more = message.get("more_body", False)
+    file.seek(0)
+    return file
 
 
 class RequestInput(io.RawIOBase):
