@@ -178,7 +178,7 @@ def read_nginx(files: Files) -> http.client.HTTPMessage:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as nginx:
         try:
             address = re.findall(r"listen (\S+);", files["site.j2"])[-1]
-            for _ in range(100):
+            for _attempt in range(100):
                 if (site / "pid").exists() or nginx.poll() is not None:
                     break
                 time.sleep(0.1)

@@ -158,6 +158,6 @@ def _check_backed_up(variables: Variables, paths: dict[str, str]) -> Iterator[Pr
             continue
         if path in SYSTEM_DIRECTORIES or path.startswith(tuple(item + "/" for item in VOLATILE_DIRECTORIES)):
             yield problem(name, path, "is a directory of the system; name one that holds nothing but Galaxy's data")
-        for other, directory in paths.items():
-            if inside(directory, path) or (other != "galaxy_mutable_data_dir" and inside(path, directory)):
-                yield problem(name, path, f"and {other} ({directory}) lie in each other; they have to lie apart")
+        for other, taken in paths.items():
+            if inside(taken, path) or (other != "galaxy_mutable_data_dir" and inside(path, taken)):
+                yield problem(name, path, f"and {other} ({taken}) lie in each other; they have to lie apart")

@@ -907,11 +907,11 @@ def test_warnings(changes: dict[str, t.Any], words: list[str]) -> None:
 
 def test_a_release_is_proved_on_a_machine() -> None:
     assert not [text for text in messages({}, fatal=False, platform="Debian 13") if "galaxy_release" in text]
-    changes = {"galaxy_release": "24.2.4"}
+    changes = {"galaxy_release": "23.1.4"}
     assert not [text for text in messages(changes, fatal=False, platform="Debian 12") if "galaxy_release" in text]
     found = [text for text in messages(changes, fatal=False, platform="Debian 13") if "galaxy_release" in text]
     assert len(found) == 1
-    assert "24.2.4" in found[0]
+    assert "23.1.4" in found[0]
     assert "not among the releases that are proved on Debian 13 (26.1.2, " in found[0]
 
 
