@@ -293,23 +293,23 @@ def main() -> int:
         galaxys = {name: asked for name, asked in paths.items() if name not in ("static", "mix")}
         result["ceiling"] = ceiling(galaxys, data.headers, arguments.workers, arguments.seconds)
         print("\nWithout any server, as many processes; and how much of that is reached behind one:")
-        print(f"{'path':16}{'req/s':>9}{'uWSGI':>8}{'gunicorn':>10}{'cpu ms':>10}{'uWSGI':>8}{'gunicorn':>10}")
+        print(f"{'path':16}{'req/s':>10}{'uWSGI':>10}{'gunicorn':>10}{'cpu ms':>10}{'uWSGI':>10}{'gunicorn':>10}")
         for name, alone in result["ceiling"].items():
-            print(f"{name:16}{shares(alone, [row for row in rows if row['path'] == name])}", flush=True)
+            cells = shares(alone, [row for row in rows if row["path"] == name])
+            print(f"{name:16}{''.join(f'{cell:>10}' for cell in cells)}", flush=True)
         keep(result)
     print(f"\n{json.dumps(result['machine'], indent=2)}\nall in {time.monotonic() - start:.0f} s")
     return 0
 
 
-def shares(alone: dict[str, float], rows: list[dict[str, Any]]) -> str:
-    """Return the columns of what Galaxy does without a server, and of how much of it each server reaches."""
-    columns = f"{alone['rate']:9.1f}"
-    for kind, width in zip(KINDS, (8, 10), strict=True):
-        columns += f"{max(row[kind]['rate'] for row in rows) / alone['rate']:{width}.0%}"
-    columns += f"{alone['cpu']:10.2f}"
-    for kind, width in zip(KINDS, (8, 10), strict=True):
-        columns += f"{alone['cpu'] / min(row[kind]['cpu'] for row in rows):{width}.0%}"
-    return columns
+def shares(alone: dict[str, float], rows: list[dict[str, Any]]) -> list[str]:
+    """Return the cells of what Galaxy does without a server, and of how much of it each server reaches."""
+    rates = [max(row[kind]["rate"] for row in rows) / alone["rate"] for kind in KINDS]
+    times = [alone["cpu"] / min(row[kind]["cpu"] for row in rows) for kind in KINDS]
+    return [
+        *(f"{alone['rate']:.1f}", *(f"{share:.0%}" for share in rates)),
+        *(f"{alone['cpu']:.2f}", *(f"{share:.0%}" for share in times)),
+    ]
 
 
 def keep(result: dict[str, Any]) -> None:
@@ -357,8 +357,8 @@ def as_page(result: dict[str, Any]) -> str:
             "|---|--:|--:|--:|--:|--:|--:|",
         ]
         for name, alone in result["ceiling"].items():
-            columns = shares(alone, [row for row in result["rows"] if row["path"] == name]).split()
-            lines.append(f"| {name} | {' | '.join(columns)} |")
+            cells = shares(alone, [row for row in result["rows"] if row["path"] == name])
+            lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
